@@ -36,6 +36,8 @@ class [[nodiscard]] Result {
 
     const T& operator*() const& { return value(); }
 
+    T operator*() && { return std::move(*this).value(); }
+
     T* operator->() { return &value(); }
 
     const T* operator->() const { return &value(); }
