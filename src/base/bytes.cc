@@ -80,8 +80,11 @@ std::string base64(BytesView bytes, bool padded) {
 }
 
 Result<Bytes> from_base64(std::string_view digits) {
-    while (!digits.empty() && digits.back() == '=') {
-        digits.remove_suffix(1);
+    if (digits.ends_with('=')) {
+        if (digits.size() % 4 != 0) {
+            return Error(Code::InvalidInput, "base64 text is padded wrongly");
+        }
+        digits.remove_suffix(digits.ends_with("==") ? 2 : 1);
     }
     Bytes out;
     std::uint32_t group = 0;

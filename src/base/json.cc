@@ -25,6 +25,14 @@ std::string scalar(const T& value) {
 
 }  // namespace
 
+Json::Json(std::uint64_t v) {
+    if (v <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+        v_ = static_cast<std::int64_t>(v);
+    } else {
+        v_ = v;
+    }
+}
+
 Json& Json::set(std::string key, Json value) {
     auto& members = std::get<Object>(v_);
     const auto same = std::find_if(members.begin(), members.end(),
@@ -72,7 +80,7 @@ Result<std::int64_t> Json::integer(std::string_view key) const {
     if (const auto* value = std::get_if<std::int64_t>(&found->v_)) {
         return *value;
     }
-    return missing(key, "an integer");
+    return missing(key, "an integer that fits 63 bits and a sign");
 }
 
 Result<bool> Json::boolean(std::string_view key) const {
@@ -132,6 +140,8 @@ class Json::Writer {
             out_ += scalar(*text);
         } else if (const auto* number = std::get_if<std::int64_t>(&json.v_)) {
             out_ += std::to_string(*number);
+        } else if (const auto* large = std::get_if<std::uint64_t>(&json.v_)) {
+            out_ += std::to_string(*large);
         } else if (const auto* real = std::get_if<double>(&json.v_)) {
             out_ += scalar(*real);
         } else if (const auto* truth = std::get_if<bool>(&json.v_)) {
@@ -193,14 +203,15 @@ class Json::Builder {
 
     bool number_integer(std::int64_t v) { return add(Json(v)); }
 
-    bool number_unsigned(std::uint64_t v) {
-        if (v > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-            return fail("number " + std::to_string(v) + " is too large");
+    bool number_unsigned(std::uint64_t v) { return add(Json(v)); }
+
+    bool number_float(double v, const std::string& source) {
+        // nlohmann turns an integer of more than 64 bits into a double that is near it.
+        if (source.find_first_of(".eE") == std::string::npos) {
+            return fail("number " + source.substr(0, 40) + " does not fit 64 bits");
         }
         return add(Json(v));
     }
-
-    bool number_float(double v, const std::string& /*source*/) { return add(Json(v)); }
 
     bool string(std::string& v) { return add(Json(std::move(v))); }
 

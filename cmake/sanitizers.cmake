@@ -1,0 +1,13 @@
+if(LB_SANITIZE STREQUAL "address")
+  target_compile_options(lb_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(lb_flags INTERFACE -fsanitize=address,undefined)
+elseif(LB_SANITIZE STREQUAL "thread")
+  target_compile_options(lb_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(lb_flags INTERFACE -fsanitize=thread)
+elseif(NOT LB_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "LB_SANITIZE is '${LB_SANITIZE}': use address, thread or nothing")
+endif()
+
+if(NOT LB_SANITIZE AND CMAKE_BUILD_TYPE MATCHES "Rel")
+  target_compile_options(lb_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()

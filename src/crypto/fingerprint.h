@@ -1,0 +1,30 @@
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "base/bytes.h"
+#include "base/secret.h"
+
+namespace lifeboat::crypto {
+
+// 128 keyed bits that stand for a page: two pages are the same iff their fingerprints are (docs/adr/0003 has the choice, the bound and the
+// measurements). AES-256(k2, GHASH(k1, page || length)): a universal hash under a secret key, then a PRF, so neither a chosen page
+// nor a stolen list of fingerprints helps anyone without the key to find two pages that collide.
+using Fingerprint = std::array<base::Byte, 16>;
+
+// One thread at a time; cheap to reuse, not to create.
+class Fingerprinter {
+  public:
+    explicit Fingerprinter(const base::Key256& key);
+    ~Fingerprinter();
+    Fingerprinter(Fingerprinter&&) noexcept;
+    Fingerprinter& operator=(Fingerprinter&&) noexcept;
+    Fingerprint of(base::BytesView page);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace lifeboat::crypto
