@@ -3,50 +3,65 @@
 #include <algorithm>
 #include <vector>
 
+#include "repo/names.h"
+
 namespace lifeboat::repo {
 
 namespace {
 
-struct Candidate {
-    const std::string* path;
-    const MapIndex::Summary* summary;
-};
-
 // Runs per page, compared without division: a fresh file has one run for each sixteen pages.
-bool more_urgent(const Candidate& a, const Candidate& b) {
-    if (a.summary->oldest_pack != b.summary->oldest_pack) {
-        return a.summary->oldest_pack < b.summary->oldest_pack;
+bool more_urgent(const RewriteCandidate& a, const RewriteCandidate& b) {
+    if (a.age_days != b.age_days) {
+        return a.age_days > b.age_days;
     }
-    const auto left = static_cast<std::uint64_t>(a.summary->runs) * (b.summary->size / kPageSize + 1);
-    const auto right = static_cast<std::uint64_t>(b.summary->runs) * (a.summary->size / kPageSize + 1);
-    return left != right ? left > right : *a.path < *b.path;
+    const std::uint64_t left = a.runs * (b.size / kPageSize + 1);
+    const std::uint64_t right = b.runs * (a.size / kPageSize + 1);
+    return left != right ? left > right : a.path < b.path;
+}
+
+std::int64_t days_between(policy::ExpiryDay earlier, policy::ExpiryDay later) {
+    return std::chrono::duration_cast<std::chrono::days>(later.end() - earlier.end()).count();
 }
 
 }  // namespace
 
-std::set<std::string> plan_rewrites(const MapIndex& previous, base::Duration elapsed, std::chrono::days cycle) {
-    std::vector<Candidate> candidates;
-    double total = 0;
-    for (const auto& [path, summary] : previous.summaries()) {
-        if (summary.size > 0) {
-            candidates.push_back({&path, &summary});
-            total += static_cast<double>(summary.size);
-        }
+std::set<std::string> choose_rewrites(std::vector<RewriteCandidate> candidates, std::chrono::days cycle) {
+    std::set<std::string> chosen;
+    if (candidates.empty() || cycle.count() <= 0) {
+        return chosen;
     }
     std::sort(candidates.begin(), candidates.end(), more_urgent);
-    const double cycle_length = std::chrono::duration<double>(cycle).count();
-    const double share = cycle_length <= 0 ? 0 : std::clamp(std::chrono::duration<double>(elapsed).count() / cycle_length, 0.0, 1.0);
-    double budget = total * share;
-    std::set<std::string> chosen;
-    for (const Candidate& candidate : candidates) {
-        // The one that crosses the line is left for the next backup, whose share is then larger: what is due is never exceeded.
-        if (static_cast<double>(candidate.summary->size) > budget) {
+    const std::int64_t oldest = candidates.front().age_days;
+    double total = 0;
+    double done = 0;
+    for (const RewriteCandidate& candidate : candidates) {
+        total += static_cast<double>(candidate.size);
+        done += candidate.age_days < oldest ? static_cast<double>(candidate.size) : 0;
+    }
+    for (const RewriteCandidate& candidate : candidates) {
+        const double allowed = total * static_cast<double>(std::min(oldest, cycle.count())) / static_cast<double>(cycle.count());
+        if (candidate.age_days < oldest || done + static_cast<double>(candidate.size) > allowed) {
             break;
         }
-        budget -= static_cast<double>(candidate.summary->size);
-        chosen.insert(*candidate.path);
+        done += static_cast<double>(candidate.size);
+        chosen.insert(candidate.path);
     }
     return chosen;
+}
+
+std::set<std::string> plan_rewrites(const MapIndex& previous, const Manifest& manifest, policy::ExpiryDay new_pack_expires,
+                                    std::chrono::days cycle) {
+    std::vector<RewriteCandidate> candidates;
+    for (const auto& [path, summary] : previous.summaries()) {
+        const auto pack = manifest.packs.find(summary.oldest_pack);
+        if (summary.size == 0 || pack == manifest.packs.end()) {
+            continue;
+        }
+        const auto expires = expiry_of(pack->second.object.name);
+        const std::int64_t age = expires ? std::max<std::int64_t>(0, days_between(*expires, new_pack_expires)) : cycle.count();
+        candidates.push_back({path, summary.size, summary.runs, age});
+    }
+    return choose_rewrites(std::move(candidates), cycle);
 }
 
 }  // namespace lifeboat::repo
