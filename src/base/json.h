@@ -29,7 +29,7 @@ class Json {
 
     Json(unsigned v) : v_(static_cast<std::int64_t>(v)) {}  // NOLINT(google-explicit-constructor)
 
-    Json(std::uint64_t v);                                  // NOLINT(google-explicit-constructor)
+    Json(std::uint64_t v);  // NOLINT(google-explicit-constructor)
 
     Json(double v) : v_(v) {}  // NOLINT(google-explicit-constructor)
 
@@ -71,8 +71,8 @@ class Json {
     std::int64_t as_integer(std::int64_t otherwise = 0) const;
 
     std::string dump(int indent = -1) const;  // -1: one line
-    // Corrupt on anything but one JSON value; also when nested deeper than 64, when a member appears
-    // twice in one object, and when an integer does not fit 64 bits.
+    // Corrupt on anything but one JSON value; also when nested deeper than 64, when a member
+    // appears twice in one object, and when an integer does not fit 64 bits.
     static Result<Json> parse(std::string_view text);
 
   private:
@@ -82,7 +82,9 @@ class Json {
     explicit Json(Object v) : v_(std::move(v)) {}
 
     // The unsigned alternative holds only what a signed number cannot.
-    std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, Array, Object> v_;
+    std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, Array,
+                 Object>
+        v_;
 };
 
 }  // namespace lifeboat::base

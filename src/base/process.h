@@ -12,14 +12,14 @@
 namespace lifeboat::base {
 
 struct Command {
-    std::vector<std::string>
-        argv;  // argv[0] is a path or is looked up in PATH; no shell is involved
+    // argv[0] is a path, or is looked up in PATH; no shell is involved.
+    std::vector<std::string> argv;
     std::vector<std::pair<std::string, std::string>> environment;  // added to this process's own
     std::string directory;                                         // empty: inherit
     std::optional<std::uint32_t> uid;                              // run as this user (needs root)
     std::optional<std::uint32_t> gid;
-    std::string log_file;  // standard output and error are appended here; empty: run() captures
-                           // them, a Child's are discarded
+    // Standard output and error are appended here. Empty: run() captures them, a Child's are lost.
+    std::string log_file;
 };
 
 struct Finished {
