@@ -14,15 +14,17 @@ using base::Result;
 
 inline constexpr std::size_t kTagSize = 16;
 
-// AES-256-GCM under one key with a counter nonce: number `n` may be used for one message only, ever, under that key.
-// The cipher context is set up once and reused. One thread at a time.
+// AES-256-GCM under one key with a counter nonce: number `n` may be used for one message only,
+// ever, under that key. The nonce is the number as 12 bytes, little-endian. The cipher context is
+// set up once and reused. One thread at a time.
 class Sealer {
   public:
     explicit Sealer(const Key256& key);
     ~Sealer();
     Sealer(Sealer&&) noexcept;
     Sealer& operator=(Sealer&&) noexcept;
-    // Appends ciphertext and tag (plain.size() + kTagSize bytes) to `out`.
+    // Appends ciphertext and tag (plain.size() + kTagSize bytes) to `out`, which the two views must
+    // not point into.
     void seal(std::uint64_t number, BytesView associated, BytesView plain, base::Bytes& out);
 
   private:
@@ -37,15 +39,18 @@ class Opener {
     ~Opener();
     Opener(Opener&&) noexcept;
     Opener& operator=(Opener&&) noexcept;
-    // Writes sealed.size() - kTagSize bytes to `plain`. Corrupt when the tag does not fit; then `plain` holds nothing usable (zeroed).
-    Result<> open(std::uint64_t number, BytesView associated, BytesView sealed, base::MutableBytes plain);
+    // Writes sealed.size() - kTagSize bytes to `plain`, which has exactly that size and does not
+    // overlap the two views. Corrupt when the tag does not fit; then `plain` is zeroed.
+    Result<> open(std::uint64_t number, BytesView associated, BytesView sealed,
+                  base::MutableBytes plain);
 
   private:
     struct State;
     std::unique_ptr<State> state_;
 };
 
-// HKDF-SHA256 (RFC 5869), 32 bytes out.
+// HKDF-SHA256 (RFC 5869), 32 bytes out. `purpose` keeps the keys of different uses apart. This and
+// the functions below are thread-safe.
 Key256 derive_key(const Key256& secret, BytesView salt, std::string_view purpose);
 
 std::array<base::Byte, 32> sha256(BytesView bytes);
