@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+
+#include "restore/apply.h"
+
+namespace lifeboat::restore {
+
+// What stands in the target before a restore begins.
+enum class Ground {
+    Fresh,      // absent or empty
+    Resumable,  // an interrupted restore of the same backup
+    Existing,   // something else: only with the caller's consent
+};
+
+// Reads, never writes. Refused when a server is at work there.
+Result<Ground> survey(base::Files& files, const ApplyRequest& request, const repo::Manifest& manifest);
+
+// The marker says that the tree is not complete, and of which backup it is a part. Durable once set; durable in its absence once cleared.
+Result<> set_marker(base::Files& files, const std::string& target, const repo::Manifest& manifest);
+Result<> clear_marker(base::Files& files, const std::string& target);
+
+}  // namespace lifeboat::restore
