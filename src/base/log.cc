@@ -50,8 +50,14 @@ std::string printable(std::string_view raw) {
 
 std::string value_text(std::string_view value) {
     const std::string safe = printable(value);
-    const bool quote = safe.empty() || safe.find_first_of(" \"=") != std::string::npos;
-    return quote ? '"' + safe + '"' : safe;
+    if (!safe.empty() && safe.find_first_of(" \"=") == std::string::npos) {
+        return safe;
+    }
+    std::string quoted = "\"";
+    for (const char c : safe) {
+        quoted += c == '"' ? "\\\"" : std::string(1, c);
+    }
+    return quoted + '"';
 }
 
 std::string text_line(LogLevel level, std::string_view message, LogFields fields) {

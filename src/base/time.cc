@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <mutex>
 #include <thread>
@@ -99,8 +100,8 @@ bool eat_zone(std::string_view& text, minutes& offset) {
     if (!eat(text, "+-") || !eat_number(text, 2, hour) || hour > 15) {
         return false;
     }
-    eat(text, ":");
-    if (!text.empty() && (!eat_number(text, 2, minute) || minute > 59)) {
+    const bool minutes_follow = eat(text, ":") || !text.empty();
+    if (minutes_follow && (!eat_number(text, 2, minute) || minute > 59)) {
         return false;
     }
     offset = minutes((hour * 60 + minute) * (west ? -1 : 1));
@@ -174,16 +175,16 @@ std::string human_duration(Duration d) {
     std::array<char, 64> out{};
     const bool negative = d.count() < 0;
     const double s = std::chrono::duration<double>(negative ? -d : d).count();
-    const auto whole = static_cast<long long>(s);
+    const long long whole = std::llround(s);  // so that 59.7 s carries into the minute
     if (s < 0.9995) {
         std::snprintf(out.data(), out.size(), "%.0f ms", s * 1000);
     } else if (s < 9.95) {
         std::snprintf(out.data(), out.size(), "%.1f s", s);
-    } else if (s < 60) {
-        std::snprintf(out.data(), out.size(), "%.0f s", s);
-    } else if (s < 3600) {
+    } else if (whole < 60) {
+        std::snprintf(out.data(), out.size(), "%lld s", whole);
+    } else if (whole < 3600) {
         std::snprintf(out.data(), out.size(), "%lld min %lld s", whole / 60, whole % 60);
-    } else if (s < 86400) {
+    } else if (whole < 86400) {
         std::snprintf(out.data(), out.size(), "%lld h %lld min", whole / 3600, whole / 60 % 60);
     } else {
         std::snprintf(out.data(), out.size(), "%lld d %lld h", whole / 86400, whole / 3600 % 24);
