@@ -49,7 +49,7 @@ std::string printable(std::string_view raw) {
 }
 
 std::string value_text(std::string_view value) {
-    const std::string safe = printable(value);
+    std::string safe = printable(value);
     if (!safe.empty() && safe.find_first_of(" \"=") == std::string::npos) {
         return safe;
     }
