@@ -21,14 +21,18 @@ struct Backoff {
     base::Duration most = std::chrono::seconds(10);
 };
 
-// The one place that retries. Answers Unavailable with another try. Once a try of a put may have
-// landed, its last word is what lies in the store (stat, then a compare of the bytes): the same
-// bytes are success, others are Conflict, and where the look fails it is OutcomeUnknown. A remove
-// that finds nothing after a try that may have landed is success. list() shows each object once,
-// however often it starts anew; an error of `each` is the caller's own and is not retried. A stop
-// ends the waiting: Cancelled, or OutcomeUnknown when a put or remove may have landed. First tries
-// are made even after a stop, so that a caller can still record that it stopped. `clock`, `random`
-// and `stop` must outlive the store.
+// The one place that retries: it answers Unavailable with another try.
+//
+// - put: once a try may have landed, the last word is what lies in the store (stat, then a compare
+//   of the bytes). The same bytes are success, others are Conflict; where the look fails it is
+//   OutcomeUnknown. A store's own OutcomeUnknown is passed on.
+// - remove: nothing there after a try that may have landed is success.
+// - list: each object is shown once, however often it starts anew. An error of `each` is the
+//   caller's own and is not retried.
+// - A stop ends the waiting: Cancelled, or OutcomeUnknown when a put or remove may have landed.
+//   First tries are made even after a stop, so that a caller can still record that it stopped.
+//
+// `clock`, `random` and `stop` must outlive the store.
 std::unique_ptr<ObjectStore> with_retry(std::unique_ptr<ObjectStore> inner, Backoff backoff,
                                         base::Clock& clock, base::Random& random,
                                         const base::StopToken& stop);
@@ -51,8 +55,7 @@ enum class Fault {
     LoseReply,  // it happened, and Unavailable is returned
     Deny,       // Denied
     NoSpace,    // put: NoSpace
-    Truncate,   // get, get_range: the transfer ends early, which a store reports as Corrupt and
-                // never passes on
+    Truncate,   // get, get_range: the transfer ends early; a store reports that as Corrupt
     FlipBit,    // get, get_range: one bit differs: what rot looks like to the reader
 };
 enum class Operation { Put, Get, GetRange, Stat, List, Remove };

@@ -17,11 +17,14 @@ namespace lifeboat::store {
 // temporary files (".tmp-..."), which no call shows; sweep() removes those older than a day.
 //
 // Any number of stores and processes may share the directory. It may itself be a symlink; inside it
-// none is followed: list() passes them by, every other call on such a name is Refused. Files that
-// cannot be objects (other names, other kinds) are passed by as well. Failure: when the last fsync
-// of a put or remove fails, what a power cut would leave is not known, and it is OutcomeUnknown. A
-// directory that has gone (a disk that is not mounted) is Unavailable, never NotFound or an empty
-// list: nothing is proven absent by it. `files` and `clock` must outlive the store.
+// none is followed: list() passes symlinks by, and all else that would go through one is Refused.
+// Files that cannot be objects (other names, other kinds) are passed by as well.
+//
+// When the last fsync of a put or remove fails, what a power cut would leave is not known, and it
+// is OutcomeUnknown. A directory that has gone (a disk that is not mounted) is Unavailable, never
+// NotFound or an empty list: it proves nothing absent.
+//
+// `files` and `clock` must outlive the store.
 class LocalStore final : public ObjectStore {
   public:
     // With Create::Yes the directory is made if it is missing, and Denied (or NoSpace) says that

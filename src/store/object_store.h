@@ -2,8 +2,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,26 +18,25 @@ struct ObjectInfo {
     base::Timestamp modified;  // by the store's clock
 };
 
-// Where objects lie: a flat space of immutable byte strings under '/'-separated names. It knows
-// nothing of what they mean.
+// Where objects lie: a flat space of immutable byte strings under names. It knows nothing of what
+// they mean. tests/conformance/object_store_contract.h checks all of this on every implementation
+// and every decorator.
 //
-// Names: 1 to 512 bytes of [A-Za-z0-9._-] in '/'-separated components, none of which is empty,
-// longer than 255 bytes, "." or "..", nor starts
-//        with ".tmp-";
-//        anything else is InvalidInput before the store is asked.
-//        A name should not be a directory of another name ("a" beside "a/b"): a store of files
-//        cannot hold both, and says Conflict.
-// Sizes: 0 to kMaxObjectSize bytes. put() of more is InvalidInput, get() of more is Corrupt: no
-// size that a store claims is believed without a bound. Durability: put() returns only once the
-// object and its name would survive a power cut. Atomicity: an object is there whole or not at all,
-// to every reader, at every instant, also after a crash. Immutability: put() never replaces. If the
-// name exists it is Conflict, and the old object is untouched. Failure: an error from put() means
-// that the object is not there, except OutcomeUnknown, and Unavailable after which it may be: look
-// (stat) before
-//          you decide. Unavailable is the only code worth a retry.
-// Threads: every call may be made from any thread at any time.
-// tests/conformance/object_store_contract.h checks all of this on every implementation and
-// decorator.
+// - Names: 1 to 512 bytes of [A-Za-z0-9._-] in '/'-separated parts, none of which is empty, longer
+//   than 255 bytes, "." or "..", nor begins with ".tmp-". Anything else is InvalidInput before the
+//   store is asked. No name may be the directory of another ("a" beside "a/b"): a store of files
+//   cannot hold both, and says Conflict.
+// - Sizes: 0 to kMaxObjectSize bytes. put() of more is InvalidInput, get() of more is Corrupt: no
+//   size that a store claims is believed without a bound.
+// - Durability: put() returns only once the object and its name would survive a power cut.
+// - Atomicity: an object is there whole or not at all, to every reader, at every instant, also
+//   after a crash.
+// - Immutability: put() never replaces. If the name exists it is Conflict, and the old object is
+//   untouched.
+// - Failure: an error from put() means that the object is not there, except OutcomeUnknown, and
+//   Unavailable after which it may be: look (stat) before you decide. Unavailable is the only code
+//   worth a retry.
+// - Threads: every call may be made from any thread at any time.
 class ObjectStore {
   public:
     static constexpr std::uint64_t kMaxObjectSize = base::kGiB;
