@@ -386,6 +386,24 @@ TEST(SimFilesFaults, AFailedSyncLosesTheDataEvenIfTheNextSucceeds) {
     EXPECT_EQ(get(files, "x"), "old");
 }
 
+TEST(SimFilesFaults, NoSyncSavesWhatAFailedSyncDropped) {
+    const auto sync_directory = [](Files& files) { return files.sync_directory("/"); };
+    const auto sync_filesystem = [](Files& files) { return files.sync_filesystem("/"); };
+    using Sync = std::function<Result<>(Files&)>;
+    for (const Sync& sync : {Sync(sync_directory), Sync(sync_filesystem)}) {
+        SimFiles files;
+        put(files, "x", "hello");
+        files.fail_next(
+            [](std::string_view name, const std::string&) { return name.starts_with("sync_"); },
+            EIO);
+        EXPECT_FALSE(sync(files).has_value());
+        EXPECT_TRUE(ok(sync(files)));
+        EXPECT_EQ(get(files, "x"), "hello");
+        files.power_cycle(kKeepAll);
+        EXPECT_EQ(get(files, "x"), kAbsent);
+    }
+}
+
 TEST(SimFilesFaults, SetFaultChoosesByOperationAndPath) {
     SimFiles files;
     files.set_fault([](std::string_view operation, const std::string& path) -> std::optional<int> {
