@@ -33,6 +33,9 @@ Result<std::unique_ptr<Capture>> Capture::begin(Repository& repository, const Ho
     if (!policy::may_reference(request.pack_expires, request.manifest_expires)) {
         return Error(Code::Bug, "packs would expire on " + request.pack_expires.text() + ", before their backup does");
     }
+    if ((request.previous == nullptr) != (request.previous_manifest == nullptr)) {
+        return Error(Code::Bug, "the previous backup needs both its maps and its manifest: pack indexes mean nothing without it");
+    }
     return std::unique_ptr<Capture>(new Capture(repository, host, std::move(request), random, stop, progress));
 }
 
@@ -105,6 +108,7 @@ Result<> Capture::pages(std::size_t lane_number, FileCapture& file, std::uint64_
     Lane& lane = *lanes_[lane_number];
     const std::uint64_t first_page = offset / kPageSize;
     file.chunk_crcs[offset / kChunkSize] = base::crc32c(bytes);
+    file.chunk_sizes[offset / kChunkSize] = static_cast<std::uint32_t>(bytes.size());
     compare(lane, file, first_page, bytes, lane.changed);
     TRY(store_changed(lane, file, first_page, bytes, lane.changed));
     progress_.bytes_read.fetch_add(bytes.size(), std::memory_order_relaxed);
@@ -228,6 +232,9 @@ Result<> Capture::submit_pack(Lane& lane) {
 
 Result<> Capture::finish_file(FileCapture& file, std::uint64_t size) {
     LB_CHECK(size <= file.capacity);
+    if (!file.was_given(size)) {  // what was never given would be restored as zeros
+        return Error(Code::Bug, "not all of the " + std::to_string(size) + " bytes of '" + file.meta.path + "' were captured");
+    }
     file.meta.size = size;
     file.pages.resize(file.meta.pages());
     file.fingerprints.resize(file.meta.pages());
@@ -240,8 +247,11 @@ Result<> Capture::finish_file(FileCapture& file, std::uint64_t size) {
     const base::Lock lock(mutex_);
     ++counts_.files;
     counts_.bytes += size;
+    std::uint64_t at = 0;
     for (const PageRun& run : file.meta.runs) {
-        counts_.zero_bytes += run.at.is_zero() ? run.pages * kPageSize : 0;
+        const std::uint64_t end = std::min(size, at + run.pages * kPageSize);
+        counts_.zero_bytes += run.at.is_zero() ? end - at : 0;
+        at = end;
     }
     return {};
 }

@@ -68,7 +68,8 @@ class Capture {
     // Takes the bytes of a file from `offset` (a multiple of kChunkSize) on; at most kChunkSize, and less only at the end of the file.
     // `lane` is below CaptureRequest::lanes and used by one thread at a time.
     Result<> pages(std::size_t lane, FileCapture& file, std::uint64_t offset, BytesView bytes);
-    // The file is as long as `size` says, all its bytes were given, and nothing more follows. Any thread.
+    // The file is as long as `size` says, all its bytes were given, and nothing more follows. Any thread. Bug when bytes are missing, or the last
+    // chunk was longer: a file that shrank gives its last chunk again, cut.
     Result<> finish_file(FileCapture& file, std::uint64_t size);
     // A whole small file at once.
     Result<> add_small(std::size_t lane, FileMap meta, BytesView contents);

@@ -206,8 +206,12 @@ std::vector<PageRun> runs_of(const std::vector<Location>& pages) {
 }
 
 std::vector<Location> locations_of(const FileMap& map) {
+    std::uint64_t count = 0;  // of this slice: `size` is only a claim
+    for (const PageRun& run : map.runs) {
+        count += run.pages;
+    }
     std::vector<Location> pages;
-    pages.reserve(map.pages());
+    pages.reserve(count);
     for (const PageRun& run : map.runs) {
         for (std::uint64_t i = 0; i < run.pages; ++i) {
             Location at = run.at;

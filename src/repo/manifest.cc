@@ -1,8 +1,10 @@
 #include "repo/manifest.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "repo/compress.h"
+#include "store/object_store.h"
 
 // Manifests. Tested by manifest_test.cc, tests/golden and tests/fuzz/fuzz_manifest.cc; docs/format/manifest.md is the format.
 //
@@ -22,6 +24,8 @@ namespace {
 constexpr std::string_view kMagic("LBMANI\0\1", 8);
 constexpr std::size_t kMaxManifest = 64 * base::kMiB;
 constexpr int kFormat = 1;
+constexpr std::string_view kFull = "full";
+constexpr std::string_view kIncremental = "incremental";
 
 Json object_json(const NeededObject& object) {
     Json json = Json::object();
@@ -75,16 +79,18 @@ Json sealed_part(const Manifest& m) {
         damage.push(std::move(json));
     }
     Json json = Json::object();
-    json.set("kind", m.kind == BackupKind::Full ? "full" : "incremental").set("engine", m.engine);
+    json.set("kind", m.kind == BackupKind::Full ? kFull : kIncremental).set("engine", m.engine);
     json.set("start", base::format_time(m.start)).set("parent", m.parent);
     json.set("packs", std::move(packs)).set("maps", std::move(maps)).set("sessions", std::move(sessions));
     json.set("counts", counts_json(m.counts)).set("damage", std::move(damage)).set("details", m.details);
     return json;
 }
 
-Key256 manifest_key(const Key256& host_secret, const Id128& repository, std::string_view backup) {
+// The envelope among `before_sealed` is random, so the key, and with it number 0, serves this one manifest: two backups that start in the same
+// second may well get the same id.
+Key256 manifest_key(const Key256& host_secret, const Id128& repository, BytesView before_sealed) {
     const RepositoryKeys keys = RepositoryKeys::derive(host_secret, repository);
-    return crypto::derive_key(keys.map, base::view(backup), "lifeboat v1 manifest");
+    return crypto::derive_key(keys.map, crypto::sha256(before_sealed), "lifeboat v1 manifest");
 }
 
 struct Parts {
@@ -134,11 +140,18 @@ Result<std::array<base::Byte, N>> hex_member(const Json& json, std::string_view 
     return out;
 }
 
+Result<std::uint64_t> count_member(const Json& json, std::string_view key, std::uint64_t most = std::numeric_limits<std::int64_t>::max()) {
+    const std::int64_t v = TRY(json.integer(key));
+    if (v < 0 || static_cast<std::uint64_t>(v) > most) {
+        return Error(Code::Corrupt, "'" + std::string(key) + "' is " + std::to_string(v) + ", which is impossible");
+    }
+    return static_cast<std::uint64_t>(v);
+}
+
 Result<NeededObject> parse_object(const Json& json) {
     NeededObject object;
     object.name = TRY(json.text("name"));
-    const std::int64_t size = TRY(json.integer("size"));
-    object.size = static_cast<std::uint64_t>(size);
+    object.size = TRY(count_member(json, "size", store::ObjectStore::kMaxObjectSize));
     object.sha256 = TRY(hex_member<32>(json, "sha256"));
     return object;
 }
@@ -146,6 +159,8 @@ Result<NeededObject> parse_object(const Json& json) {
 Result<ManifestOutline> parse_clear(BytesView clear) {
     const Json json = TRY(Json::parse(base::text(clear)));
     ManifestOutline outline;
+    const std::string repository = TRY(json.text("repository"));
+    outline.repository = TRY(parse_id(repository));
     outline.system = TRY(json.text("system"));
     outline.backup = TRY(json.text("backup"));
     const std::string stop = TRY(json.text("stop"));
@@ -165,8 +180,7 @@ Result<ManifestOutline> parse_clear(BytesView clear) {
 Result<BackupCounts> parse_counts(const Json& json) {
     BackupCounts c;
     const auto read = [&json](std::string_view key, std::uint64_t& out) -> Result<> {
-        const std::int64_t v = TRY(json.integer(key));
-        out = static_cast<std::uint64_t>(v);
+        out = TRY(count_member(json, key));
         return {};
     };
     TRY(read("files", c.files));
@@ -189,10 +203,12 @@ Result<> parse_packs(const Json& json, const std::vector<NeededObject>& objects,
     for (const Json& item : *packs) {
         PackRef ref;
         ref.object = objects[at++];
-        const std::int64_t index = TRY(item.integer("index"));
+        const std::uint64_t index = TRY(count_member(item, "index", std::numeric_limits<std::uint32_t>::max() - 1));
         ref.pack = TRY(hex_member<16>(item, "pack"));
         ref.session = TRY(hex_member<16>(item, "session"));
-        m.packs.emplace(static_cast<std::uint32_t>(index), std::move(ref));
+        if (!m.packs.emplace(static_cast<std::uint32_t>(index), std::move(ref)).second) {
+            return Error(Code::Corrupt, "the manifest names two packs under one index");
+        }
     }
     for (const Json& item : *maps) {
         PackRef ref;
@@ -218,8 +234,7 @@ Result<> parse_damage(const Json& json, Manifest& m) {
     for (const Json& item : *damage) {
         DamagedPage page;
         page.path = TRY(item.text("path"));
-        const std::int64_t number = TRY(item.integer("page"));
-        page.page = static_cast<std::uint64_t>(number);
+        page.page = TRY(count_member(item, "page"));
         page.why = TRY(item.text("why"));
         m.damage.push_back(std::move(page));
     }
@@ -228,7 +243,10 @@ Result<> parse_damage(const Json& json, Manifest& m) {
 
 Result<> parse_sealed(const Json& json, const std::vector<NeededObject>& objects, Manifest& m) {
     const std::string kind = TRY(json.text("kind"));
-    m.kind = kind == "full" ? BackupKind::Full : BackupKind::Incremental;
+    if (kind != kFull && kind != kIncremental) {
+        return Error(Code::Unsupported, "the backup is of unknown kind '" + kind + "'").hint("Use a newer lifeboat.");
+    }
+    m.kind = kind == kFull ? BackupKind::Full : BackupKind::Incremental;
     m.engine = TRY(json.text("engine"));
     const std::string start = TRY(json.text("start"));
     m.start = TRY(base::parse_rfc3339(start));
@@ -243,11 +261,11 @@ Result<> parse_sealed(const Json& json, const std::vector<NeededObject>& objects
     return {};
 }
 
-Result<Bytes> unseal(const Parts& parts, const Key256& host_secret, const Id128& repository, std::string_view backup) {
+Result<Bytes> unseal(const Parts& parts, const Key256& host_secret, const Id128& repository) {
     if (parts.sealed.size() < crypto::kTagSize) {
         return Error(Code::Corrupt, "the manifest's sealed part is cut short");
     }
-    crypto::Opener opener(manifest_key(host_secret, repository, backup));
+    crypto::Opener opener(manifest_key(host_secret, repository, parts.before_sealed));
     Bytes packed(parts.sealed.size() - crypto::kTagSize);
     TRY(opener.open(0, parts.before_sealed, parts.sealed, packed).during("the manifest's sealed part"));
     return zstd_expand(packed, kMaxManifest);
@@ -279,7 +297,7 @@ Result<Bytes> encode_manifest(const Manifest& m, const Id128& repository, const 
     out.raw(host_envelope);
     Bytes bytes = out.take();
     const Bytes bound = bytes;
-    crypto::Sealer sealer(manifest_key(host.secret, repository, m.backup));
+    crypto::Sealer sealer(manifest_key(host.secret, repository, bound));
     sealer.seal(0, bound, packed, bytes);
     const auto signature = signing.sign(bytes);
     bytes.insert(bytes.end(), signature.begin(), signature.end());
@@ -302,15 +320,18 @@ Result<OpenedManifest> open_manifest(BytesView bytes, const Id128& repository, c
     const Parts parts = TRY(split(bytes));
     ManifestOutline outline = TRY(read_outline(bytes));
     TRY(keys.check_signer(outline.signer));
+    if (outline.repository != repository) {
+        return Error(Code::Corrupt, "the manifest belongs to repository " + base::hex(outline.repository));
+    }
     OpenedManifest opened;
     Result<Bytes> plain = Error(Code::Denied, "the manifest was written by another host");
     if (keys.own_secret()) {
         opened.host_secret = *keys.own_secret();
-        plain = unseal(parts, opened.host_secret, repository, outline.backup);
+        plain = unseal(parts, opened.host_secret, repository);
     }
     if (!plain) {
         opened.host_secret = TRY(keys.host_secret(parts.envelope));
-        plain = unseal(parts, opened.host_secret, repository, outline.backup);
+        plain = unseal(parts, opened.host_secret, repository);
     }
     const Bytes json_text = TRY(std::move(plain));
     const Json json = TRY(Json::parse(base::text(json_text)));

@@ -71,6 +71,7 @@ Result<Bytes> encode_manifest(const Manifest& manifest, const Id128& repository,
 
 // What anyone can read of a manifest without keys: verified against its own stated signer only.
 struct ManifestOutline {
+    Id128 repository{};
     std::string system;
     std::string backup;
     base::Timestamp stop;

@@ -22,6 +22,22 @@ Result<> check_digest(BytesView bytes, const NeededObject& object) {
     return {};
 }
 
+Error lacks_last_slice(const std::string& path) {
+    return Error(Code::Corrupt, "the map of '" + path + "' lacks its last slice");
+}
+
+// `whole` is empty before the first slice.
+Result<> append_slice(std::optional<FileMap>& whole, FileMap slice) {
+    if (whole) {
+        return join_slice(*whole, std::move(slice));
+    }
+    if (slice.first_page != 0) {
+        return Error(Code::Corrupt, "the map of '" + slice.path + "' lacks its first slice");
+    }
+    whole = std::move(slice);
+    return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<MapIndex>> MapIndex::open(store::ObjectStore& store, const Id128& repository, const OpenedManifest& manifest) {
@@ -45,35 +61,42 @@ Result<> MapIndex::load(const Id128& repository, const Manifest& manifest, const
         FrameOpener opener(pack.header, map_key);
         pack.frames = TRY(opener.table(bytes, bytes.size(), pack.header.frames_at));
         packs_.push_back(std::move(pack));
-        TRY(index_pack(static_cast<std::uint32_t>(packs_.size() - 1)));
+        TRY(index_pack(static_cast<std::uint32_t>(packs_.size() - 1), bytes));
     }
     return {};
 }
 
-Result<> MapIndex::index_pack(std::uint32_t pack) {
+Result<> MapIndex::index_pack(std::uint32_t pack, BytesView bytes) {
     for (std::uint32_t number = 0; number < packs_[pack].frames.size(); ++number) {
-        const Frame frame = TRY(decode({pack, number}));
-        for (const FileMap& map : frame.maps) {
+        const Frame frame = TRY(decode({pack, number, 0}, bytes.subspan(packs_[pack].frames[number].offset)));
+        for (std::uint32_t slot = 0; slot < frame.maps.size(); ++slot) {
+            const FileMap& map = frame.maps[slot];
             Summary& summary = summaries_[map.path];
             summary.size = map.size;
             summary.runs += static_cast<std::uint32_t>(map.runs.size());
             for (const PageRun& run : map.runs) {
                 summary.oldest_pack = std::min(summary.oldest_pack, run.at.pack);
             }
-            places_[map.path].push_back({pack, number});
+            places_[map.path].push_back({pack, number, slot});
         }
-        for (const FingerprintList& list : frame.lists) {
-            lists_[list.path].push_back({pack, number});
+        for (std::uint32_t slot = 0; slot < frame.lists.size(); ++slot) {
+            lists_[frame.lists[slot].path].push_back({pack, number, slot});
         }
     }
     return {};
 }
 
-Result<MapIndex::Frame> MapIndex::decode(Place place) {
+Result<MapIndex::Frame> MapIndex::fetch(Place place) {
     const Pack& pack = packs_[place.pack];
     const FrameEntry& entry = pack.frames[place.frame];
     Bytes sealed(entry.end() - entry.offset);
     TRY(store_.get_range(pack.object, entry.offset, sealed));
+    return decode(place, sealed);
+}
+
+Result<MapIndex::Frame> MapIndex::decode(Place place, BytesView sealed) const {
+    const Pack& pack = packs_[place.pack];
+    const FrameEntry& entry = pack.frames[place.frame];
     FrameOpener opener(pack.header, map_key_);
     const Bytes plain = TRY(opener.open(place.frame, entry, sealed).during("map pack '" + pack.object + "'"));
     base::ByteReader in(plain);
@@ -99,7 +122,7 @@ Result<std::shared_ptr<const MapIndex::Frame>> MapIndex::frame(Place place) {
             }
         }
     }
-    Frame decoded = TRY(decode(place));
+    Frame decoded = TRY(fetch(place));
     auto shared = std::make_shared<const Frame>(std::move(decoded));
     const base::Lock lock(mutex_);
     if (recent_.size() >= kRecentFrames) {
@@ -116,14 +139,10 @@ Result<> MapIndex::for_each(const std::function<Result<>(FileMap)>& each) {
             if (packs_[pack].frames[number].kind != FrameKind::FileMaps) {
                 continue;
             }
-            Frame frame = TRY(decode({pack, number}));
+            Frame frame = TRY(fetch({pack, number, 0}));
             for (FileMap& slice : frame.maps) {
                 const bool last = slice.is_last_slice();
-                if (open) {
-                    TRY(join_slice(*open, std::move(slice)));
-                } else {
-                    open = std::move(slice);
-                }
+                TRY(append_slice(open, std::move(slice)));
                 if (last) {
                     TRY(each(*std::move(open)));
                     open.reset();
@@ -132,7 +151,7 @@ Result<> MapIndex::for_each(const std::function<Result<>(FileMap)>& each) {
         }
     }
     if (open) {
-        return Error(Code::Corrupt, "the map of '" + open->path + "' lacks its last slice");
+        return lacks_last_slice(open->path);
     }
     return {};
 }
@@ -143,23 +162,14 @@ Result<FileMap> MapIndex::map(const std::string& path) {
         return Error(Code::NotFound, "the backup has no '" + path + "'");
     }
     std::optional<FileMap> whole;
-    std::optional<Place> last;
+    bool complete = false;
     for (const Place& place : places->second) {
-        if (last == place) {
-            continue;  // two slices in one frame: the first visit took both
-        }
-        last = place;
         const auto holder = TRY(frame(place));
-        for (const FileMap& slice : holder->maps) {
-            if (slice.path != path) {
-                continue;
-            }
-            if (whole) {
-                TRY(join_slice(*whole, slice));
-            } else {
-                whole = slice;
-            }
-        }
+        complete = holder->maps[place.slot].is_last_slice();
+        TRY(append_slice(whole, holder->maps[place.slot]));
+    }
+    if (!complete) {
+        return lacks_last_slice(path);
     }
     return *std::move(whole);
 }
@@ -171,21 +181,13 @@ Result<FingerprintList> MapIndex::fingerprints(const std::string& path) {
     }
     FingerprintList whole;
     whole.path = path;
-    std::optional<Place> last;
     for (const Place& place : places->second) {
-        if (last == place) {
-            continue;
-        }
-        last = place;
         const auto holder = TRY(frame(place));
-        for (const FingerprintList& list : holder->lists) {
-            if (list.path == path) {
-                if (list.first_page != whole.pages.size()) {
-                    return Error(Code::Corrupt, "the fingerprints of '" + path + "' lack a slice");
-                }
-                whole.pages.insert(whole.pages.end(), list.pages.begin(), list.pages.end());
-            }
+        const FingerprintList& list = holder->lists[place.slot];
+        if (list.first_page != whole.pages.size()) {
+            return Error(Code::Corrupt, "the fingerprints of '" + path + "' lack a slice");
         }
+        whole.pages.insert(whole.pages.end(), list.pages.begin(), list.pages.end());
     }
     return whole;
 }

@@ -40,7 +40,7 @@ class MapIndex {
     struct Place {
         std::uint32_t pack = 0;
         std::uint32_t frame = 0;
-        bool operator==(const Place&) const = default;
+        std::uint32_t slot = 0;  // among the maps, or lists, of its frame
     };
     struct Frame {
         std::vector<FileMap> maps;
@@ -48,9 +48,10 @@ class MapIndex {
     };
     explicit MapIndex(store::ObjectStore& store) : store_(store) {}
     Result<> load(const Id128& repository, const Manifest& manifest, const Key256& map_key);
-    Result<> index_pack(std::uint32_t pack);
+    Result<> index_pack(std::uint32_t pack, BytesView bytes);
     Result<std::shared_ptr<const Frame>> frame(Place place);  // shared: cache and callers
-    Result<Frame> decode(Place place);
+    Result<Frame> fetch(Place place);
+    Result<Frame> decode(Place place, BytesView sealed) const;
 
     store::ObjectStore& store_;
     struct Pack {

@@ -54,7 +54,7 @@ bool parse_range(std::string_view timeline, std::string_view lsns, StreamRange& 
         return false;
     }
     out.timeline = static_cast<std::uint32_t>(tli);
-    return out.from <= out.to;
+    return out.from < out.to;
 }
 
 bool drop_suffix(std::string_view& text, std::string_view suffix) {
@@ -63,6 +63,48 @@ bool drop_suffix(std::string_view& text, std::string_view suffix) {
     }
     text.remove_suffix(suffix.size());
     return true;
+}
+
+constexpr std::string_view kLowerHex = "0123456789abcdef";
+
+bool is_of(std::string_view text, std::string_view alphabet) {
+    return text.find_first_not_of(alphabet) == std::string_view::npos;
+}
+
+bool is_system(std::string_view text) {
+    return !text.empty() && text.size() <= 40 && is_of(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+}
+
+bool is_lower_hex(std::string_view text, std::size_t digits) {
+    return text.size() == digits && is_of(text, kLowerHex);
+}
+
+// "<start>-<4 hex digits>"
+bool is_backup_id(std::string_view text) {
+    return text.size() == 21 && text[16] == '-' && base::parse_compact_time(text.substr(0, 16)) && is_lower_hex(text.substr(17), 4);
+}
+
+// "s/<system>/<room>/<E>/<32 hex digits><suffix>"
+bool is_pack_name(const std::vector<std::string_view>& parts, std::string_view room, std::string_view suffix) {
+    if (parts.size() != 5 || parts[2] != room) {
+        return false;
+    }
+    std::string_view file = parts[4];
+    return policy::ExpiryDay::parse(parts[3]) && drop_suffix(file, suffix) && is_lower_hex(file, 32);
+}
+
+// "s/<system>/history/<tli>-<16 hex digits>.history"
+bool parse_history(const std::vector<std::string_view>& parts, std::uint64_t& timeline) {
+    if (parts.size() != 4 || parts[0] != "s" || !is_system(parts[1]) || parts[2] != "history") {
+        return false;
+    }
+    std::string_view file = parts[3];
+    return drop_suffix(file, ".history") && file.size() == 25 && file[8] == '-' && parse_hex(file.substr(0, 8), 8, timeline) &&
+           is_lower_hex(file.substr(9), 16);
+}
+
+bool is_writer_name(std::string_view file) {
+    return drop_suffix(file, ".json") && is_lower_hex(file, 16);
 }
 
 }  // namespace
@@ -89,7 +131,7 @@ std::string ManifestName::text() const {
 
 Result<ManifestName> ManifestName::parse(std::string_view object_name) {
     const auto parts = split(object_name, '/');
-    if (parts.size() != 4 || parts[0] != "s" || parts[2] != "manifest") {
+    if (parts.size() != 4 || parts[0] != "s" || !is_system(parts[1]) || parts[2] != "manifest") {
         return foreign(object_name);
     }
     std::string_view file = parts[3];
@@ -97,11 +139,15 @@ Result<ManifestName> ManifestName::parse(std::string_view object_name) {
     if (!drop_suffix(file, ".manifest") || file.size() < 28 || file[16] != '-' || file[25] != '-') {
         return foreign(object_name);
     }
-    ManifestName name;
-    name.system = parts[1];
-    name.stop = TRY(base::parse_compact_time(file.substr(0, 16)));
-    name.expires = TRY(policy::ExpiryDay::parse(file.substr(17, 8)));
-    name.backup = file.substr(26);
+    const auto stop = base::parse_compact_time(file.substr(0, 16));
+    const auto expires = policy::ExpiryDay::parse(file.substr(17, 8));
+    if (!stop || !expires || !is_backup_id(file.substr(26))) {
+        return foreign(object_name);
+    }
+    ManifestName name{std::string(parts[1]), *stop, *expires, std::string(file.substr(26))};
+    if (name.text() != object_name) {  // a second of 60: one backup must not have two names
+        return foreign(object_name);
+    }
     return name;
 }
 
@@ -128,6 +174,14 @@ std::string history_name(std::string_view system, std::uint32_t timeline, BytesV
     return history_prefix(system) + hex_number(timeline, 8) + "-" + base::hex(digest.first(8)) + ".history";
 }
 
+Result<std::uint32_t> history_timeline(std::string_view object_name) {
+    std::uint64_t timeline = 0;
+    if (!parse_history(split(object_name, '/'), timeline)) {
+        return foreign(object_name);
+    }
+    return static_cast<std::uint32_t>(timeline);
+}
+
 std::string StreamName::text() const {
     const std::string lsns = hex_number(range.from, 16) + "-" + hex_number(range.to, 16);
     const std::string tail = hex_number(range.timeline, 8) + "/" + lsns;
@@ -142,7 +196,7 @@ std::string StreamName::text() const {
 Result<StreamName> StreamName::parse(std::string_view object_name) {
     const auto parts = split(object_name, '/');
     StreamName name;
-    if (parts.size() < 5 || parts[0] != "s") {
+    if (parts.size() < 5 || parts[0] != "s" || !is_system(parts[1])) {
         return foreign(object_name);
     }
     name.system = parts[1];
@@ -156,8 +210,12 @@ Result<StreamName> StreamName::parse(std::string_view object_name) {
     if (parts.size() != 6 || (!piece && !gathered) || !parse_range(parts[4], lsns, name.range)) {
         return foreign(object_name);
     }
+    const auto expires = policy::ExpiryDay::parse(parts[3]);
+    if (!expires) {
+        return foreign(object_name);
+    }
     name.kind = piece ? StreamObject::Piece : StreamObject::Gathered;
-    name.expires = TRY(policy::ExpiryDay::parse(parts[3]));
+    name.expires = *expires;
     return name;
 }
 
@@ -166,23 +224,23 @@ ObjectClass classify(std::string_view object_name) {
         return ObjectClass::Repository;
     }
     const auto parts = split(object_name, '/');
-    if (parts.size() == 2 && parts[0] == "writers") {
+    if (parts.size() == 2 && parts[0] == "writers" && is_writer_name(parts[1])) {
         return ObjectClass::Writer;
     }
-    if (parts.size() < 4 || parts[0] != "s") {
+    if (parts.size() < 4 || parts[0] != "s" || !is_system(parts[1])) {
         return ObjectClass::Unknown;
     }
-    if (parts[2] == "pack" && parts.size() == 5) {
+    if (is_pack_name(parts, "pack", ".pack")) {
         return ObjectClass::DataPack;
     }
-    if (parts[2] == "map" && parts.size() == 5) {
+    if (is_pack_name(parts, "map", ".map")) {
         return ObjectClass::MapPack;
     }
-    if (parts[2] == "manifest" && ManifestName::parse(object_name)) {
-        return ObjectClass::Manifest;
-    }
-    if (parts[2] == "history" && parts.size() == 4) {
+    if (history_timeline(object_name)) {
         return ObjectClass::History;
+    }
+    if (ManifestName::parse(object_name)) {
+        return ObjectClass::Manifest;
     }
     const auto stream = StreamName::parse(object_name);
     if (!stream) {

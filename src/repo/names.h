@@ -45,11 +45,12 @@ struct StreamName {
     policy::ExpiryDay expires;  // unused for gaps
     StreamRange range;
     std::string text() const;
-    static Result<StreamName> parse(std::string_view object_name);
+    static Result<StreamName> parse(std::string_view object_name);  // Corrupt; a range is never empty
 };
 std::string stream_prefix(std::string_view system, StreamObject kind);
 std::string history_prefix(std::string_view system);
 std::string history_name(std::string_view system, std::uint32_t timeline, BytesView digest);
+Result<std::uint32_t> history_timeline(std::string_view object_name);  // Corrupt
 
 // What an object is for, from its name alone: for key-less checks and retention.
 enum class ObjectClass { Repository, Writer, DataPack, MapPack, Manifest, Piece, Gathered, History, Gap, Unknown };

@@ -275,6 +275,9 @@ Result<std::uint64_t> footer_size(BytesView last) {
 
 Result<std::vector<FrameEntry>> FrameOpener::table(BytesView tail, std::uint64_t size, std::uint64_t frames_at) {
     const std::uint64_t footer = TRY(footer_size(tail));
+    if (size > kMaxPackSize) {
+        return Error(Code::Corrupt, "the pack is " + base::human_size(size) + " long, more than any that lifeboat writes");
+    }
     if (tail.size() < footer || size < footer + frames_at) {
         return Error(Code::Corrupt, "the pack is shorter than its footer says");
     }
@@ -325,13 +328,30 @@ std::vector<FoundFrame> scan_frames(BytesView pack) {
         }
         const base::Byte* h = &pack[at];
         const FrameEntry entry{static_cast<FrameKind>(h[8]), at, get_u32(h + 12), get_u32(h + 16)};
-        const bool plausible = entry.plain <= kMaxFramePlain && entry.sealed >= crypto::kTagSize && entry.end() <= pack.size();
-        if (plausible) {
+        if (entry.plain <= kMaxFramePlain && entry.sealed >= crypto::kTagSize && entry.end() <= pack.size()) {
             found.push_back({get_u32(h + 4), entry});
         }
-        at = plausible ? entry.end() : at + 1;
+        ++at;  // not to its end: a damaged length must not hide the frames that follow
     }
     return found;
+}
+
+std::vector<FrameEntry> frames_by_scan(BytesView pack, std::uint64_t frames_at) {
+    constexpr std::uint64_t kLeastFrame = kFrameHeaderSize + crypto::kTagSize;
+    std::vector<FrameEntry> frames;
+    std::uint64_t at = frames_at;  // end of the last frame that was taken
+    for (const FoundFrame& found : scan_frames(pack)) {
+        // The next number is believed anywhere, so that a damaged length hides one frame only; a later number must leave room for those before it.
+        const bool next = found.number == frames.size() && found.entry.offset >= frames_at;
+        const bool later = found.number > frames.size() && found.entry.offset >= at &&
+                           found.number - frames.size() <= (found.entry.offset - at) / kLeastFrame;
+        if (next || later) {
+            frames.resize(found.number);
+            frames.push_back(found.entry);
+            at = found.entry.end();
+        }
+    }
+    return frames;
 }
 
 }  // namespace lifeboat::repo

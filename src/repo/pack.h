@@ -110,11 +110,15 @@ Result<std::uint64_t> footer_size(BytesView last_bytes);
 // Verifies magic, trailer and CRC of a whole pack in memory, without keys. Corrupt says what is wrong and where.
 Result<> check_pack_bytes(BytesView pack);
 
-// Frames found by their magics in a pack whose footer is damaged: offset and number of each plausible header, in order.
+// Frames found by their magics in a pack whose footer is damaged: offset and number of each plausible header, in order. Sealed bytes may look
+// like a header by chance or malice: a frame is one only if it opens.
 struct FoundFrame {
     std::uint32_t number = 0;
     FrameEntry entry;
 };
 std::vector<FoundFrame> scan_frames(BytesView pack);
+
+// A frame table made from what scan_frames finds, for a pack without a footer. A frame that was not found has length 0 and opens nothing.
+std::vector<FrameEntry> frames_by_scan(BytesView pack, std::uint64_t frames_at);
 
 }  // namespace lifeboat::repo

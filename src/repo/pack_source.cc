@@ -22,7 +22,31 @@ Result<Bytes> read_range(store::ObjectStore& store, const std::string& name, std
     return bytes;
 }
 
-Result<PackHeader> read_header(store::ObjectStore& store, const std::string& name, std::uint64_t size) {
+Result<std::vector<FrameEntry>> read_table(store::ObjectStore& store, const std::string& name, std::uint64_t size, const OpenPack& pack) {
+    Bytes tail = TRY(read_range(store, name, size - std::min(size, kTailGuess), std::min(size, kTailGuess)));
+    const std::uint64_t footer = TRY(footer_size(tail));
+    if (footer > size) {
+        return Error(Code::Corrupt, "the footer is longer than the pack");
+    }
+    if (footer > tail.size()) {
+        tail = TRY(read_range(store, name, size - footer, footer));
+    }
+    return FrameOpener(pack.header, pack.session_key).table(tail, size, pack.header.frames_at);
+}
+
+// A pack that lost its footer still has its frames.
+Result<std::vector<FrameEntry>> find_frames(store::ObjectStore& store, const std::string& name, const OpenPack& pack, Error error) {
+    const Bytes bytes = TRY(store.get(name));
+    std::vector<FrameEntry> frames = frames_by_scan(bytes, pack.header.frames_at);
+    if (frames.empty()) {
+        return error;
+    }
+    return frames;
+}
+
+}  // namespace
+
+Result<PackHeader> read_pack_header(store::ObjectStore& store, const std::string& name, std::uint64_t size) {
     Bytes head = TRY(read_range(store, name, 0, std::min(size, kHeadGuess)));
     const std::uint64_t whole = TRY(PackHeader::size_from(head));
     if (whole > size) {
@@ -34,25 +58,18 @@ Result<PackHeader> read_header(store::ObjectStore& store, const std::string& nam
     return PackHeader::parse(head);
 }
 
-}  // namespace
-
 Result<OpenPack> open_pack(store::ObjectStore& store, const std::string& name, std::uint64_t size,
                            const std::function<Result<Key256>(const PackHeader&)>& key_of) {
     const auto opening = "pack '" + name + "'";
     OpenPack pack;
     pack.object = name;
-    pack.header = TRY(read_header(store, name, size).during(opening));
+    pack.header = TRY(read_pack_header(store, name, size).during(opening));
     pack.session_key = TRY(key_of(pack.header).during(opening));
-    Bytes tail = TRY(read_range(store, name, size - std::min(size, kTailGuess), std::min(size, kTailGuess)).during(opening));
-    const std::uint64_t footer = TRY(footer_size(tail).during(opening));
-    if (footer > size) {
-        return Error(Code::Corrupt, "the footer is longer than the pack").during(opening);
+    auto frames = read_table(store, name, size, pack);
+    if (!frames && frames.error().code() == Code::Corrupt) {
+        frames = find_frames(store, name, pack, std::move(frames).error());
     }
-    if (footer > tail.size()) {
-        tail = TRY(read_range(store, name, size - footer, footer).during(opening));
-    }
-    FrameOpener opener(pack.header, pack.session_key);
-    pack.frames = TRY(opener.table(tail, size, pack.header.frames_at).during(opening));
+    pack.frames = TRY(std::move(frames).during(opening));
     return pack;
 }
 

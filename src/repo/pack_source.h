@@ -23,7 +23,11 @@ struct OpenPack {
     std::vector<FrameEntry> frames;
 };
 
+// Reads the header of the pack object `name` of `size` bytes, envelope and label included, with one or two ranged reads.
+Result<PackHeader> read_pack_header(store::ObjectStore& store, const std::string& name, std::uint64_t size);
+
 // Reads header and table of the pack object `name` of `size` bytes with two or three ranged reads. `key_of` yields the session key for the header.
+// When the footer is damaged the frames are found by reading the whole pack: what is left of it can be read.
 Result<OpenPack> open_pack(store::ObjectStore& store, const std::string& name, std::uint64_t size,
                            const std::function<Result<Key256>(const PackHeader&)>& key_of);
 

@@ -92,6 +92,9 @@ Result<std::unique_ptr<Repository>> Repository::open(store::ObjectStore& store) 
         return Error(Code::Unsupported, "the repository is of format " + std::to_string(format) + "; this lifeboat reads format 1")
             .hint("Use a newer lifeboat.");
     }
+    if (format < kFormat) {
+        return Error(Code::Corrupt, "'" + std::string(kRepositoryObject) + "' claims format " + std::to_string(format));
+    }
     const std::string id_text = TRY(json.text("repository"));
     const Id128 id = TRY(parse_id(id_text));
     auto recipients = TRY(parse_recipients(json));
@@ -140,7 +143,9 @@ Result<OpenedManifest> Repository::load(const ManifestName& name, const ReaderKe
     const auto reading = "reading backup '" + name.backup + "'";
     const base::Bytes bytes = TRY(store_.get(name.text()).during(reading));
     OpenedManifest opened = TRY(open_manifest(bytes, id_, keys).during(reading));
-    if (opened.manifest.system != name.system || opened.manifest.backup != name.backup) {
+    // All of the name: a backup under another time or expiry would be chosen, or deleted, as what it is not.
+    const Manifest& m = opened.manifest;
+    if (ManifestName{m.system, m.stop, m.expires, m.backup}.text() != name.text()) {
         return Error(Code::Corrupt, "the manifest '" + name.text() + "' was written under another name")
             .hint("Somebody moved objects of this repository: run 'lifeboat repo check'.");
     }

@@ -38,9 +38,12 @@ std::set<std::string> choose_rewrites(std::vector<RewriteCandidate> candidates, 
         total += static_cast<double>(candidate.size);
         done += candidate.age_days < oldest ? static_cast<double>(candidate.size) : 0;
     }
+    const double allowed = total * static_cast<double>(std::min(oldest, cycle.count())) / static_cast<double>(cycle.count());
     for (const RewriteCandidate& candidate : candidates) {
-        const double allowed = total * static_cast<double>(std::min(oldest, cycle.count())) / static_cast<double>(cycle.count());
-        if (candidate.age_days < oldest || done + static_cast<double>(candidate.size) > allowed) {
+        // After days without a backup several generations are overdue at once: all of them, or each would stay as late as the first.
+        const bool overdue = candidate.age_days >= cycle.count();
+        const bool in_turn = candidate.age_days == oldest && done + static_cast<double>(candidate.size) <= allowed;
+        if (!overdue && !in_turn) {
             break;
         }
         done += static_cast<double>(candidate.size);

@@ -20,11 +20,12 @@ using base::Error;
 namespace {
 
 constexpr std::size_t kWalFrame = 256 * base::kKiB;
-constexpr std::size_t kMaxSummary = 48 * base::kKiB;
+constexpr std::size_t kMaxSummary = 32 * base::kKiB;  // plain
 constexpr auto kSessionLife = std::chrono::hours(1);
 constexpr int kGatheredLevel = 3;
 constexpr int kPieceLevel = 1;
 constexpr std::size_t kOpenObjects = 4;
+constexpr std::uint64_t kMaxStreamBytes = 192 * base::kMiB;  // sealed it stays below kMaxPackSize, however badly it compresses
 
 void encode_label(const StreamLabel& label, ByteWriter& out) {
     out.u64(label.source);
@@ -66,7 +67,7 @@ Result<StreamLabel> decode_label(ByteReader& in) {
     const std::uint64_t captured = TRY(in.u64());
     label.captured = base::from_unix_micros(static_cast<std::int64_t>(captured));
     TRY(fill(in, label.content));
-    const BytesView summary = TRY(in.sized(kMaxSummary));
+    const BytesView summary = TRY(in.sized(kMaxSummary + crypto::kTagSize));
     label.summary.assign(summary.begin(), summary.end());
     std::array<base::Byte, 32> signer{};
     TRY(fill(in, signer));
@@ -87,17 +88,11 @@ Bytes seal_summary(BytesView plain, const Key256& map_key, const Id128& pack) {
     return sealed;
 }
 
-Result<VerifiedLabel> verify_label(PackHeader header, const ReaderKeys& keys) {
-    ByteReader in(header.label);
+Result<VerifiedLabel> verify_label(const PackHeader& header, const ReaderKeys& keys) {
     VerifiedLabel out;
-    out.label = TRY(decode_label(in));
-    const BytesView text = BytesView(header.label).first(in.position());
-    const BytesView signature = TRY(in.raw(crypto::kSignatureSize));
-    if (!in.at_end() || header.kind != PackKind::Wal || !out.label.signer.verifies(signed_text(header.fixed, text), signature)) {
-        return Error(Code::Corrupt, "the label's signature does not fit its contents");
-    }
+    out.label = TRY(label_of(header));
     TRY(keys.check_signer(out.label.signer));
-    out.header = std::move(header);
+    out.header = header;
     return out;
 }
 
@@ -109,7 +104,37 @@ Result<> check_place(const VerifiedLabel& label, const Repository& repository, c
     return {};
 }
 
+Result<BytesView> read_part(const StreamWriter::Read& read, std::uint64_t at, std::uint64_t size) {
+    const std::uint64_t count = std::min<std::uint64_t>(kWalFrame, size - at);
+    const BytesView part = TRY(read(at, count));
+    if (part.size() != count) {
+        return Error(Code::Bug, "asked for " + std::to_string(count) + " bytes of the stream, given " + std::to_string(part.size()));
+    }
+    return part;
+}
+
+Result<> check_put(const StreamPut& put) {
+    if (put.kind == StreamObject::Gap || put.range.from >= put.range.to || put.range.to - put.range.from > kMaxStreamBytes) {
+        return Error(Code::Bug, "a stream object holds 1 byte to " + base::human_size(kMaxStreamBytes));
+    }
+    if (put.summary.size() > kMaxSummary) {
+        return Error(Code::Bug, "the summary is " + base::human_size(put.summary.size()) + ", more than a reader accepts");
+    }
+    return {};
+}
+
 }  // namespace
+
+Result<StreamLabel> label_of(const PackHeader& header) {
+    ByteReader in(header.label);
+    StreamLabel label = TRY(decode_label(in));
+    const BytesView text = BytesView(header.label).first(in.position());
+    const BytesView signature = TRY(in.raw(crypto::kSignatureSize));
+    if (!in.at_end() || header.kind != PackKind::Wal || !label.signer.verifies(signed_text(header.fixed, text), signature)) {
+        return Error(Code::Corrupt, "the label's signature does not fit its contents");
+    }
+    return label;
+}
 
 StreamWriter::StreamWriter(Repository& repository, const HostKeys& host, std::string system, base::Clock& clock, base::Random& random)
     : repository_(repository),
@@ -136,7 +161,7 @@ Result<std::array<base::Byte, 16>> StreamWriter::digest(const StreamPut& put, co
     crypto::Sha256 hash;
     const std::uint64_t size = put.range.to - put.range.from;
     for (std::uint64_t at = 0; at < size; at += kWalFrame) {
-        const BytesView part = TRY(read(at, std::min<std::uint64_t>(kWalFrame, size - at)));
+        const BytesView part = TRY(read_part(read, at, size));
         hash.update(part);
     }
     const auto keyed = crypto::hmac_sha256(keys_.fingerprint, hash.finish());
@@ -148,6 +173,7 @@ Result<std::array<base::Byte, 16>> StreamWriter::digest(const StreamPut& put, co
 Result<> StreamWriter::put(const StreamPut& put, const Read& read) {
     const StreamName name{put.kind, system_, put.expires, put.range};
     const auto writing = "writing '" + name.text() + "'";
+    TRY(check_put(put).during(writing));
     Session& session = this->session();
     const Id128 pack = random_id(random_);
     StreamLabel label;
@@ -169,29 +195,28 @@ Result<> StreamWriter::put(const StreamPut& put, const Read& read) {
     PackBuilder builder(repository_.id(), pack, session, PackKind::Wal, level, encoded.bytes());
     const std::uint64_t size = put.range.to - put.range.from;
     for (std::uint64_t at = 0; at < size; at += kWalFrame) {
-        const BytesView part = TRY(read(at, std::min<std::uint64_t>(kWalFrame, size - at)).during(writing));
+        const BytesView part = TRY(read_part(read, at, size).during(writing));
         builder.add(FrameKind::Wal, part);
     }
     const Bytes bytes = std::move(builder).finish();
     auto done = repository_.store().put(name.text(), bytes);
     if (!done && done.error().code() == Code::Conflict) {
-        return settle_conflict(name.text(), label.content, std::move(done).error());
+        return settle_conflict(name, label.content, std::move(done).error());
     }
     return std::move(done).during(writing);
 }
 
-// Somebody else, or an earlier life of ours, stored this range. Sealed bytes always differ; the keyed digest tells (T11).
-Result<> StreamWriter::settle_conflict(const std::string& name, const std::array<base::Byte, 16>& content, Error error) const {
-    const auto comparing = "comparing with what '" + name + "' holds";
-    Bytes head(kPackHeaderSize);
-    TRY(repository_.store().get_range(name, 0, head).during(comparing));
-    const std::uint64_t size = TRY(PackHeader::size_from(head).during(comparing));
-    head.resize(size);
-    TRY(repository_.store().get_range(name, 0, head).during(comparing));
-    const PackHeader header = TRY(PackHeader::parse(head).during(comparing));
-    ByteReader in(header.label);
-    const StreamLabel there = TRY(decode_label(in).during(comparing));
-    if (there.content == content) {
+// Somebody else, or an earlier life of ours, stored this range. Sealed bytes always differ; the keyed digest tells (T11). What is there stands for
+// our bytes only if it is whole: a rotten object must not be acknowledged (P1).
+Result<> StreamWriter::settle_conflict(const StreamName& name, const std::array<base::Byte, 16>& content, Error error) const {
+    const auto comparing = "comparing with what '" + name.text() + "' holds";
+    const Bytes bytes = TRY(repository_.store().get(name.text()).during(comparing));
+    TRY(check_pack_bytes(bytes).during(comparing));
+    VerifiedLabel there;
+    there.header = TRY(PackHeader::parse(bytes).during(comparing));
+    there.label = TRY(label_of(there.header).during(comparing));
+    TRY(check_place(there, repository_, name).during(comparing));
+    if (there.label.content == content) {
         return {};
     }
     return std::move(error)
@@ -200,6 +225,9 @@ Result<> StreamWriter::settle_conflict(const std::string& name, const std::array
 }
 
 Result<> StreamWriter::record_gap(const StreamRange& range, std::string_view reason) {
+    if (range.from >= range.to) {
+        return Error(Code::Bug, "a gap in the stream holds at least one byte");
+    }
     base::Json json = base::Json::object();
     json.set("format", 1).set("system", system_).set("timeline", range.timeline).set("from", range.from).set("to", range.to);
     json.set("reason", reason).set("recorded", base::format_time(clock_.now()));
@@ -219,7 +247,10 @@ Result<> StreamWriter::put_history(std::uint32_t timeline, BytesView contents) {
     }
     const Session map_session{Id128{}, keys_.map, {}, {}};
     PackBuilder builder(repository_.id(), random_id(random_), map_session, PackKind::Map, kPieceLevel);
-    builder.add(FrameKind::History, contents);
+    ByteWriter plain;
+    plain.u32(timeline);  // sealed: a history moved to the name of another timeline is refused
+    plain.raw(contents);
+    builder.add(FrameKind::History, plain.bytes());
     auto put = repository_.store().put(name, std::move(builder).finish());
     if (!put && put.error().code() != Code::Conflict) {
         return std::move(put).during("storing the history of timeline " + std::to_string(timeline));
@@ -236,27 +267,23 @@ Result<StoredHistory> read_history(Repository& repository, const std::string& ob
     if (frames.size() != 1 || frames[0].kind != FrameKind::History || header.repository != repository.id()) {
         return Error(Code::Corrupt, "not a timeline history of this repository").during(reading);
     }
+    const Bytes plain = TRY(opener.open(0, frames[0], BytesView(bytes).subspan(frames[0].offset)).during(reading));
+    ByteReader in(plain);
     StoredHistory history;
-    history.contents = TRY(opener.open(0, frames[0], BytesView(bytes).subspan(frames[0].offset)).during(reading));
-    const std::string file(object_name.substr(object_name.rfind('/') + 1));
-    history.timeline = static_cast<std::uint32_t>(std::strtoul(file.substr(0, 8).c_str(), nullptr, 16));
+    history.timeline = TRY(in.u32().during(reading));
+    const BytesView contents = TRY(in.raw(in.remaining()));
+    history.contents.assign(contents.begin(), contents.end());
+    const std::uint32_t named = TRY(history_timeline(object_name));
+    if (named != history.timeline) {
+        return Error(Code::Corrupt, "it is the history of timeline " + std::to_string(history.timeline) + " under another name").during(reading);
+    }
     return history;
 }
 
 Result<VerifiedLabel> read_label(Repository& repository, const StreamCatalog::Entry& entry, const ReaderKeys& keys) {
     const auto reading = "reading '" + entry.name.text() + "'";
-    Bytes head(std::min<std::uint64_t>(entry.size, 4 * base::kKiB));
-    TRY(repository.store().get_range(entry.name.text(), 0, head).during(reading));
-    const std::uint64_t size = TRY(PackHeader::size_from(head).during(reading));
-    if (size > entry.size) {
-        return Error(Code::Corrupt, "the pack is cut short inside its header").during(reading);
-    }
-    if (size > head.size()) {
-        head.resize(size);
-        TRY(repository.store().get_range(entry.name.text(), 0, head).during(reading));
-    }
-    PackHeader header = TRY(PackHeader::parse(head).during(reading));
-    VerifiedLabel label = TRY(verify_label(std::move(header), keys).during(reading));
+    const PackHeader header = TRY(read_pack_header(repository.store(), entry.name.text(), entry.size).during(reading));
+    VerifiedLabel label = TRY(verify_label(header, keys).during(reading));
     TRY(check_place(label, repository, entry.name).during(reading));
     return label;
 }
@@ -276,7 +303,6 @@ Result<Bytes> open_summary(const VerifiedLabel& label, const Key256& map_key) {
 
 Result<std::unique_ptr<StreamReader::Open>> StreamReader::load(const StreamCatalog::Entry& entry) {
     const std::string name = entry.name.text();
-    std::optional<StreamLabel> label;
     const auto key_of = [&](const PackHeader& header) -> Result<Key256> {
         VerifiedLabel verified = TRY(verify_label(header, keys_));
         TRY(check_place(verified, repository_, entry.name));
@@ -284,17 +310,18 @@ Result<std::unique_ptr<StreamReader::Open>> StreamReader::load(const StreamCatal
             return Error(Code::Conflict, "it comes from another cluster: system identifier " + std::to_string(verified.label.source) +
                                              ", not " + std::to_string(source_));  // T18
         }
-        label = std::move(verified.label);
-        return keys_.session_key(header.session, header.envelope, label->commitment);
+        return keys_.session_key(header.session, header.envelope, verified.label.commitment);
     };
     auto object = std::make_unique<Open>();
     object->range = entry.name.range;
     object->pack = TRY(open_pack(repository_.store(), name, entry.size, key_of));
     object->opener = std::make_unique<FrameOpener>(object->pack.header, object->pack.session_key);
     std::uint64_t at = object->range.from;
-    for (const FrameEntry& frame : object->pack.frames) {
-        object->starts.push_back(at);
-        at += frame.plain;
+    for (std::uint32_t number = 0; number < object->pack.frames.size(); ++number) {
+        if (object->pack.frames[number].kind == FrameKind::Wal) {
+            object->starts.push_back({at, number});
+            at += object->pack.frames[number].plain;
+        }
     }
     if (at != object->range.to) {
         return Error(Code::Corrupt, "its frames do not hold the range that it names").during("pack '" + name + "'");
@@ -319,8 +346,9 @@ Result<StreamReader::Open*> StreamReader::open(const StreamCatalog::Entry& entry
 
 // Copies from the frame that holds `from`; returns how many bytes of `out` that filled.
 Result<std::size_t> StreamReader::copy(Open& object, std::uint64_t from, base::MutableBytes out) {
-    const auto after = std::upper_bound(object.starts.begin(), object.starts.end(), from);
-    const auto frame = static_cast<std::uint32_t>(after - object.starts.begin() - 1);
+    const auto after = std::upper_bound(object.starts.begin(), object.starts.end(), from,
+                                        [](std::uint64_t byte, const Open::Start& start) { return byte < start.byte; });
+    const auto [first, frame] = *std::prev(after);
     if (object.frame != frame) {
         const FrameEntry& entry = object.pack.frames[frame];
         Bytes sealed(entry.end() - entry.offset);
@@ -329,20 +357,48 @@ Result<std::size_t> StreamReader::copy(Open& object, std::uint64_t from, base::M
         object.plain = TRY(object.opener->open(frame, entry, sealed).during("pack '" + object.pack.object + "'"));
         object.frame = frame;
     }
-    const std::size_t skip = from - object.starts[frame];
+    const std::size_t skip = from - first;
     const std::size_t count = std::min(out.size(), object.plain.size() - skip);
     std::copy_n(object.plain.begin() + static_cast<std::ptrdiff_t>(skip), count, out.begin());
     return count;
 }
 
+// Any object that has the bytes will do: when one is damaged or gone, another may be whole.
+Result<std::size_t> StreamReader::read_some(std::uint32_t timeline, std::uint64_t from, base::MutableBytes out) {
+    if (!open_.empty() && open_.front()->range.timeline == timeline && open_.front()->range.from <= from && from < open_.front()->range.to) {
+        auto got = copy(*open_.front(), from, out);
+        if (got) {
+            return got;  // the common case: no search
+        }
+    }
+    const auto holders = catalog_.holding({timeline, from, from + 1});
+    if (holders.empty()) {
+        return Error(Code::NotFound, "byte " + std::to_string(from) + " of timeline " + std::to_string(timeline) + " is not in the repository");
+    }
+    std::optional<Error> first;
+    for (const StreamCatalog::Entry* holder : holders) {
+        auto got = read_from(*holder, from, out);
+        if (got || got.error().code() == Code::Unavailable || got.error().code() == Code::Cancelled) {
+            return got;
+        }
+        if (!first) {
+            first = std::move(got).error();
+        }
+    }
+    if (first->code() == Code::NotFound) {  // listed, so never "not in the repository": recovery must not end here (T13, P5)
+        return (*std::move(first)).recode(Code::Unavailable).hint("Objects vanished since they were listed: list again, then run 'lifeboat repo check'.");
+    }
+    return *std::move(first);
+}
+
+Result<std::size_t> StreamReader::read_from(const StreamCatalog::Entry& entry, std::uint64_t from, base::MutableBytes out) {
+    Open* object = TRY(open(entry));
+    return copy(*object, from, out);
+}
+
 Result<> StreamReader::read(std::uint32_t timeline, std::uint64_t from, base::MutableBytes out) {
     while (!out.empty()) {
-        const auto holders = catalog_.holding({timeline, from, from + 1});
-        if (holders.empty()) {
-            return Error(Code::NotFound, "byte " + std::to_string(from) + " of timeline " + std::to_string(timeline) + " is not in the repository");
-        }
-        Open* object = TRY(open(*holders.front()));
-        const std::size_t got = TRY(copy(*object, from, out));
+        const std::size_t got = TRY(read_some(timeline, from, out));
         from += got;
         out = out.subspan(got);
     }

@@ -46,8 +46,9 @@ class StreamWriter {
   public:
     StreamWriter(Repository& repository, const HostKeys& host, std::string system, base::Clock& clock, base::Random& random);
 
-    // `read` yields the range's bytes from `offset` (relative to range.from), `count` at a time, and is called twice over the range.
-    // Done once the object is durable. An object of the same range is fine when it holds the same bytes; Conflict, loudly, otherwise.
+    // `read` yields the range's bytes from `offset` (relative to range.from), `count` at a time, and is called twice over the range, which holds 1 byte
+    // to 192 MiB. Done once the object is durable. An object of the same range is fine when it is whole and holds the same bytes; Conflict, loudly, when
+    // it holds others; Corrupt when it is damaged: then the bytes are not safe, and need another range.
     using Read = std::function<Result<BytesView>(std::uint64_t offset, std::uint64_t count)>;
     Result<> put(const StreamPut& put, const Read& read);
     Result<> put(const StreamPut& put, BytesView bytes);
@@ -60,7 +61,7 @@ class StreamWriter {
   private:
     Session& session();
     Result<std::array<base::Byte, 16>> digest(const StreamPut& put, const Read& read) const;
-    Result<> settle_conflict(const std::string& name, const std::array<base::Byte, 16>& content, base::Error error) const;
+    Result<> settle_conflict(const StreamName& name, const std::array<base::Byte, 16>& content, base::Error error) const;
 
     Repository& repository_;
     const HostKeys& host_;
@@ -107,6 +108,8 @@ struct VerifiedLabel {
     StreamLabel label;
     PackHeader header;
 };
+// What anyone can check of a stream pack without keys: Corrupt unless the label is signed by the signer that it names itself.
+Result<StreamLabel> label_of(const PackHeader& header);
 Result<VerifiedLabel> read_label(Repository& repository, const StreamCatalog::Entry& entry, const ReaderKeys& keys);
 // The engine's summary behind a label; needs the map key of the host that wrote it.
 Result<Bytes> open_summary(const VerifiedLabel& label, const Key256& map_key);
@@ -119,7 +122,8 @@ class StreamReader {
         : repository_(repository), catalog_(catalog), keys_(keys), source_(source) {}
 
     // Fills `out` with the bytes from `from` on. NotFound when one of them is not in the catalog; any other failure means that it is there
-    // and could not be read, which is never the same thing (T13).
+    // and could not be read, which is never the same thing (T13). Unavailable: an object of the catalog is gone. One damaged object is no failure
+    // while another holds its bytes.
     Result<> read(std::uint32_t timeline, std::uint64_t from, base::MutableBytes out);
 
   private:
@@ -127,12 +131,18 @@ class StreamReader {
         StreamRange range;
         OpenPack pack;
         std::unique_ptr<FrameOpener> opener;
-        std::vector<std::uint64_t> starts;    // first byte of each frame
+        struct Start {
+            std::uint64_t byte = 0;   // first one of the frame
+            std::uint32_t frame = 0;  // its number in the pack
+        };
+        std::vector<Start> starts;            // of the wal frames; other kinds are not ours to know
         std::uint32_t frame = 0xffffffff;     // the one in `plain`
         Bytes plain;
     };
     Result<Open*> open(const StreamCatalog::Entry& entry);
     Result<std::unique_ptr<Open>> load(const StreamCatalog::Entry& entry);
+    Result<std::size_t> read_some(std::uint32_t timeline, std::uint64_t from, base::MutableBytes out);
+    Result<std::size_t> read_from(const StreamCatalog::Entry& entry, std::uint64_t from, base::MutableBytes out);
     Result<std::size_t> copy(Open& object, std::uint64_t from, base::MutableBytes out);
 
     Repository& repository_;

@@ -44,7 +44,9 @@ Result<StreamCatalog> StreamCatalog::load(Repository& repository, std::string_vi
         TRY(repository.store().list(stream_prefix(system, kind), collect).during(listing));
     }
     const auto remember = [&](const store::ObjectInfo& object) -> Result<> {
-        histories.push_back(object.name);
+        if (history_timeline(object.name)) {
+            histories.push_back(object.name);
+        }
         return {};
     };
     TRY(repository.store().list(history_prefix(system), remember).during(listing));

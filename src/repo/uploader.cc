@@ -1,8 +1,16 @@
 #include "repo/uploader.h"
 
+#include <exception>
+
 #include "crypto/seal.h"
 
 namespace lifeboat::repo {
+
+namespace {
+
+constexpr std::size_t kSpares = 2;
+
+}  // namespace
 
 Uploader::Uploader(store::ObjectStore& store, std::size_t threads, std::size_t queue) : store_(store), queue_(queue) {
     for (std::size_t i = 0; i < threads; ++i) {
@@ -20,11 +28,20 @@ void Uploader::work() {
         if (!failure().has_value()) {
             continue;  // drain: producers must not block for ever
         }
-        auto done = put(*job);
+        auto done = contained_put(*job);
         if (!done) {
             fail(std::move(done).error());
         }
         retire(std::move(job->bytes));
+    }
+}
+
+// The top of a thread: nothing may pass it but a Result.
+Result<> Uploader::contained_put(Job& job) {
+    try {
+        return put(job);
+    } catch (const std::exception& e) {
+        return base::Error(base::Code::Bug, "the upload of '" + job.name + "' threw '" + e.what() + "'");
     }
 }
 
@@ -81,7 +98,9 @@ Bytes Uploader::spare_buffer() {
 
 void Uploader::retire(Bytes buffer) {
     const base::Lock lock(mutex_);
-    spare_.push_back(std::move(buffer));
+    if (spare_.size() < kSpares) {  // map packs return buffers and take none: without a bound all of them would stay
+        spare_.push_back(std::move(buffer));
+    }
 }
 
 }  // namespace lifeboat::repo

@@ -26,7 +26,7 @@ class Uploader {
     Result<> submit(std::string name, Bytes bytes, Done done);
     // Waits until everything that was submitted is durable.
     Result<> finish();
-    // A buffer of an earlier pack, or an empty one: its memory is already mapped.
+    // A buffer of an earlier pack, or an empty one: its memory is already mapped. Few are kept.
     Bytes spare_buffer();
     std::uint64_t stored_bytes() const { return stored_.load(std::memory_order_relaxed); }
 
@@ -37,6 +37,7 @@ class Uploader {
         Done done;
     };
     void work();
+    Result<> contained_put(Job& job);
     Result<> put(Job& job);
     void fail(base::Error error);
     Result<> failure();

@@ -17,7 +17,8 @@ class FileCapture {
           capacity(size),
           pages((size + kPageSize - 1) / kPageSize),
           fingerprints(pages.size()),
-          chunk_crcs((size + kChunkSize - 1) / kChunkSize) {}
+          chunk_crcs((size + kChunkSize - 1) / kChunkSize),
+          chunk_sizes(chunk_crcs.size()) {}
 
     // Length of page `number` in the previous backup.
     std::uint64_t before_length_of(std::uint64_t number) const {
@@ -32,11 +33,22 @@ class FileCapture {
         return crc;
     }
 
+    // True iff each chunk of the first `size` bytes was given, no longer than the file: its CRC is of all that was given.
+    bool was_given(std::uint64_t size) const {
+        for (std::uint64_t at = 0; at < size; at += kChunkSize) {
+            if (chunk_sizes[at / kChunkSize] != std::min<std::uint64_t>(kChunkSize, size - at)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     FileMap meta;
     const std::uint64_t capacity;
     std::vector<Location> pages;
     std::vector<crypto::Fingerprint> fingerprints;
     std::vector<std::uint32_t> chunk_crcs;
+    std::vector<std::uint32_t> chunk_sizes;  // 0: not given
     std::vector<Location> before_pages;
     std::vector<crypto::Fingerprint> before_fingerprints;
     std::uint64_t before_size = 0;
