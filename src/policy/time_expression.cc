@@ -50,8 +50,7 @@ Result<ResolvedTime> resolved(std::string_view text, Timestamp at, const Zone& z
     return ResolvedTime{at, wall_text(zone.local(at)) + " " + name.text() + " = " + utc_text(at)};
 }
 
-// ---- Reading
-// --------------------------------------------------------------------------------------------------------------------
+// ---- Reading --------------------------------------------------------------------------------
 
 enum class DayWord { None, Today, Yesterday, Date };
 
@@ -67,8 +66,8 @@ class Reader {
   public:
     explicit Reader(std::string_view text) : rest_(text) {}
 
-    // Nothing when the text is not of the form [day] time [zone]; its numbers are
-    // not checked yet.
+    // Nothing when the text is not of the form [day] time [zone]; its numbers are not checked
+    // yet.
     std::optional<Expression> read() {
         Expression out;
         if (!read_day(out) || !read_time(out)) {
@@ -123,8 +122,7 @@ class Reader {
 
     bool read_seconds(Expression& out) {
         const auto second = digits(2);
-        // RFC 3339 writes a leap second as 60. This clock counts none: it is the
-        // second after.
+        // RFC 3339 writes a leap second as 60. This clock counts none: it is the second after.
         if (!second || *second > 60) {
             return false;
         }
@@ -186,8 +184,7 @@ Error not_a_time(std::string_view text) {
             "'now', or RFC 3339 such as 2026-01-23T14:00:00Z.");
 }
 
-// ---- From the wall clock to the one clock
-// ------------------------------------------------------------------------------------------
+// ---- From the wall clock to the one clock ---------------------------------------------------
 
 std::string with_offset(LocalTime local, Timestamp reading) {
     const auto offset =
@@ -215,8 +212,7 @@ Result<Timestamp> moment(LocalTime local, const Zone& zone, const ZoneName& name
         .hint(around ? both_readings(local, around->first, around->second) : "Write it in UTC.");
 }
 
-// "today" and "yesterday" are days of the calendar in the zone of the
-// expression.
+// "today" and "yesterday" are days of the calendar in the zone of the expression.
 Result<LocalTime> local_time_of(const Expression& e, std::string_view text, LocalTime now) {
     if (e.day == DayWord::Date) {
         if (!e.date.ok()) {
@@ -255,8 +251,8 @@ Result<ResolvedTime> resolve_clock(const Expression& e, std::string_view text, T
     return resolved(text, at, zone, name);
 }
 
-// Needs the zone for the echo only, so it does without: a bare machine in a
-// disaster may have no tz database.
+// Needs the zone for the echo only, so it does without: a bare machine in a disaster may have no
+// tz database.
 Result<ResolvedTime> resolve_back(std::string_view span, std::string_view text, Timestamp now,
                                   const ZoneName& name, base::Files& files) {
     const Duration back = TRY(parse_duration(span));

@@ -1,22 +1,21 @@
-// Compiled time zone files, read strictly. Tested by tzif_test.cc, which also
-// compares every zone of the machine with libc.
+// Compiled time zone files, read strictly. Tested by tzif_test.cc, which also compares every zone
+// of the machine with libc.
 //
 // The file (RFC 9636), all integers big-endian:
 //
-//   header   "TZif", version ('2' and up), 15 reserved bytes, six 32-bit
-//   counts: isut, isstd, leap, time, type, char block 1  for readers of the
-//   1980s, with 32-bit times: skipped, by its counts header   again, with the
-//   counts of what follows block 2  time * i64 transition times, ascending
+//   header   "TZif", version ('2' and up), 15 reserved bytes, six 32-bit counts:
+//            isut, isstd, leap, time, type, char
+//   block 1  for readers of the 1980s, with 32-bit times: skipped, by its counts
+//   header   again, with the counts of what follows
+//   block 2  time * i64 transition times, ascending
 //            time * u8  index of the type that begins then
-//            type * { i32 seconds east of UTC, u8 summer, u8 index of the
-//            abbreviation } char bytes of abbreviations; leap * (i64, i32);
-//            isstd * u8; isut * u8
-//   footer   '\n' POSIX TZ string '\n': the rule for all time after the last
-//   transition
+//            type * { i32 seconds east of UTC, u8 summer, u8 index of the abbreviation }
+//            char bytes of abbreviations; leap * (i64, i32); isstd * u8; isut * u8
+//   footer   a line, the POSIX TZ string: the rule for all time after the last transition
 //
-// Before the first transition type 0 holds. A file that lists leap seconds
-// counts them in its times; PostgreSQL and this program do not, so such a file
-// is refused rather than misread by half a minute.
+// Before the first transition type 0 holds. A file that lists leap seconds counts them in its
+// times; PostgreSQL and this program do not, so such a file is refused rather than misread by
+// half a minute.
 
 #include <cstdint>
 #include <limits>
@@ -39,8 +38,7 @@ Error corrupt(const char* what) {
     return Error(Code::Corrupt, std::string("time zone file: ") + what);
 }
 
-// ---- The footer: `CET-1CEST,M3.5.0,M10.5.0/3`
-// -------------------------------------------------------------------------------
+// ---- The footer: `CET-1CEST,M3.5.0,M10.5.0/3` -----------------------------------------------
 
 class FooterReader {
   public:
@@ -67,8 +65,7 @@ class FooterReader {
     }
 
   private:
-    // An abbreviation and an offset. POSIX counts west of UTC; the result counts
-    // east.
+    // An abbreviation and an offset. POSIX counts west of UTC; the result counts east.
     Result<seconds> zone_part(std::optional<seconds> otherwise) {
         TRY(skip_abbreviation());
         if (otherwise && (rest_.empty() || rest_.front() == ',')) {
@@ -177,16 +174,6 @@ class FooterReader {
     int most_hours_;
 };
 
-struct Header {
-    base::Byte version = 0;
-    std::uint32_t isut = 0, isstd = 0, leap = 0, time = 0, type = 0, chars = 0;
-};
-
-std::uint64_t block_size(const Header& h, std::uint64_t time_width) {
-    return std::uint64_t{h.time} * (time_width + 1) + std::uint64_t{h.type} * 6 + h.chars +
-           std::uint64_t{h.leap} * (time_width + 4) + h.isstd + h.isut;
-}
-
 }  // namespace
 
 class TzifReader {
@@ -212,6 +199,16 @@ class TzifReader {
     }
 
   private:
+    struct Header {
+        base::Byte version = 0;
+        std::uint32_t isut = 0, isstd = 0, leap = 0, time = 0, type = 0, chars = 0;
+    };
+
+    static std::uint64_t block_size(const Header& h, std::uint64_t time_width) {
+        return std::uint64_t{h.time} * (time_width + 1) + std::uint64_t{h.type} * 6 + h.chars +
+               std::uint64_t{h.leap} * (time_width + 4) + h.isstd + h.isut;
+    }
+
     Result<std::uint64_t> big_endian(std::size_t width) {
         const BytesView bytes = TRY(in_.raw(width));
         std::uint64_t v = 0;

@@ -14,8 +14,7 @@ using base::Code;
 using base::Timestamp;
 using std::chrono::seconds;
 
-// ---- A TZif file, built field by field so that each can be wrong
-// ---------------------------------------------------------------
+// ---- A TZif file, built field by field so that each can be wrong ----------------------------
 
 struct Tzif {
     std::string magic = "TZif";
@@ -175,15 +174,14 @@ TEST(Footer, KnowsEveryFormOfARule) {
     EXPECT_EQ(offset_by_footer("UTC0", "2040-07-01T00:00:00Z"), seconds(0));
     EXPECT_EQ(offset_by_footer("<+0530>-5:30", "2040-07-01T00:00:00Z"), seconds(19800));
     EXPECT_EQ(offset_by_footer("LMT3:45:08", "2040-07-01T00:00:00Z"), seconds(-13508));
-    // J60 is 1 March in every year, 59 (counted from 0) is 29 February in a leap
-    // year.
+    // J60 is 1 March in every year, 59 (counted from 0) is 29 February in a leap year.
     EXPECT_EQ(offset_by_footer("AAA0BBB,J60/0,J61/0", "2040-03-01T00:30:00Z"), seconds(3600));
     EXPECT_EQ(offset_by_footer("AAA0BBB,J60/0,J61/0", "2041-03-01T00:30:00Z"), seconds(3600));
     EXPECT_EQ(offset_by_footer("AAA0BBB,J60/0,J61/0", "2040-02-29T00:30:00Z"), seconds(0));
     EXPECT_EQ(offset_by_footer("AAA0BBB,59/0,60/0", "2040-02-29T00:30:00Z"), seconds(3600));
     EXPECT_EQ(offset_by_footer("AAA0BBB,59/0,60/0", "2041-03-01T00:30:00Z"), seconds(3600));
-    // An offset for summer time that is not an hour, and one that lies before
-    // standard time (Dublin).
+    // An offset for summer time that is not an hour, and one that lies before standard time
+    // (Dublin).
     EXPECT_EQ(offset_by_footer("<+1030>-10:30<+11>-11,M10.1.0,M4.1.0", "2040-01-01T00:00:00Z"),
               seconds(39600));
     EXPECT_EQ(offset_by_footer("IST-1GMT0,M10.5.0,M3.5.0/1", "2040-01-01T00:00:00Z"), seconds(0));
@@ -237,8 +235,7 @@ TEST(Footer, Version2KnowsOnlyTimesOfTheDay) {
     EXPECT_TRUE(Zone::parse(encode(f)).has_value());
 }
 
-// ---- The machine's own tz database, against libc
-// -------------------------------------------------------------------------------
+// ---- The machine's own tz database, against libc --------------------------------------------
 
 const char* const kDatabase = "/usr/share/zoneinfo";
 

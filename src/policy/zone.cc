@@ -159,9 +159,8 @@ std::vector<Timestamp> Zone::moments(LocalTime local) const {
     return out;
 }
 
-// In a jump from offset a to offset b, reading by a lands after the jump, where
-// b holds, and reading by b lands before it, where a does: that crossing is how
-// the pair is recognised.
+// In a jump from offset a to offset b, reading by a lands after the jump, where b holds, and
+// reading by b lands before it, where a does: that crossing is how the pair is recognised.
 std::optional<std::pair<Timestamp, Timestamp>> Zone::around_jump(LocalTime local) const {
     for (const seconds before : all_offsets()) {
         const Timestamp by_before(local.time_since_epoch() - before);
