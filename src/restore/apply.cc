@@ -12,11 +12,14 @@
 
 // Restoring a tree. Tested by apply_test.cc and tests/crash/restore_crash_test.cc.
 //
-//   survey -> marker -> (delta: remove `last`) -> directories, links -> files in parallel -> extra files -> leftovers -> listing
+//   survey -> marker -> (delta: remove `last`) -> directories, links -> files in parallel -> extra
+//   files -> leftovers -> listing
 //          -> ONE durability barrier -> `last` -> marker gone
 //
-// One thread reads the maps and cuts files into ranges; workers fetch, verify and write them. Memory is bounded by the queue, whatever the size. Everything up
-// to the barrier may be lost in a power cut and done again; `last` (pg_control) exists only when all else is durable, and the marker goes after it.
+// One thread reads the maps and cuts files into ranges; workers fetch, verify and write them.
+// Memory is bounded by the queue, whatever the size. Everything up to the barrier may be lost in a
+// power cut and done again; `last` (pg_control) exists only when all else is durable, and the
+// marker goes after it.
 
 namespace lifeboat::restore {
 
@@ -31,14 +34,15 @@ using repo::FileMap;
 namespace {
 
 constexpr std::size_t kQueuedTasks = 8;
-constexpr std::uint64_t kTaskBytes = 4 * base::kMiB;   // small files travel together: they share frames
+constexpr std::uint64_t kTaskBytes =
+    4 * base::kMiB;  // small files travel together: they share frames
 
 using Task = std::vector<Range>;
 
 class Apply {
   public:
-    Apply(repo::Repository& repository, repo::ReaderKeys& keys, const repo::OpenedManifest& backup, const ApplyRequest& request,
-          ApplyProgress& progress, const engine::Context& context)
+    Apply(repo::Repository& repository, repo::ReaderKeys& keys, const repo::OpenedManifest& backup,
+          const ApplyRequest& request, ApplyProgress& progress, const engine::Context& context)
         : repository_(repository),
           backup_(backup),
           request_(request),
@@ -97,14 +101,15 @@ class Apply {
     repo::PackSource source_;
     base::BoundedQueue<Task> queue_;
     Ground ground_ = Ground::Fresh;
-    std::set<std::string> directories_;               // made or seen
-    std::set<std::string> symlinks_;                  // captured ones: nothing may be written through them
-    std::map<std::string, std::uint32_t> modes_;      // of captured directories
+    std::set<std::string> directories_;  // made or seen
+    std::set<std::string> symlinks_;     // captured ones: nothing may be written through them
+    std::map<std::string, std::uint32_t> modes_;  // of captured directories
     std::map<std::string, engine::LandedFile> landed_;
-    std::set<std::string> kept_;                      // every path of the finished tree
+    std::set<std::string> kept_;  // every path of the finished tree
     std::optional<FileMap> last_;
     base::Mutex failure_mutex_;
-    std::optional<Error> failure_ LB_GUARDED_BY(failure_mutex_);   // the first: what stopped the others is not the news
+    std::optional<Error> failure_
+        LB_GUARDED_BY(failure_mutex_);  // the first: what stopped the others is not the news
     Task batch_;
     std::uint64_t batch_bytes_ = 0;
     ApplyReport report_;
@@ -143,7 +148,8 @@ Result<> Apply::make_directory(const std::string& relative, std::uint32_t mode) 
         return {};
     }
     if (symlinks_.contains(relative)) {
-        return Error(Code::Corrupt, "the backup has entries below its symbolic link '" + relative + "'");   // they would leave the target
+        return Error(Code::Corrupt, "the backup has entries below its symbolic link '" + relative +
+                                        "'");  // they would leave the target
     }
     TRY(make_directory(base::parent_of(relative), 0700));
     auto made = files_.create_directory(absolute(request_.target, relative), mode);
@@ -184,7 +190,7 @@ Result<> Apply::land_files() {
             remember(result.error());
         }
         if (!result || worker == 0) {
-            queue_.close();   // a failure anywhere stops everyone
+            queue_.close();  // a failure anywhere stops everyone
         }
         return result;
     });
@@ -214,8 +220,9 @@ Result<> Apply::produce(repo::MapIndex& index) {
 }
 
 bool Apply::replaced(const std::string& path) const {
-    return std::any_of(request_.landing.extra.begin(), request_.landing.extra.end(),
-                       [&](const engine::ExtraFile& extra) { return extra.path == path && !extra.append; });
+    return std::any_of(
+        request_.landing.extra.begin(), request_.landing.extra.end(),
+        [&](const engine::ExtraFile& extra) { return extra.path == path && !extra.append; });
 }
 
 Result<> Apply::take(repo::MapIndex& index, FileMap map) {
@@ -225,9 +232,10 @@ Result<> Apply::take(repo::MapIndex& index, FileMap map) {
         return make_directory(map.path, map.mode);
     }
     if (map.kind == EntryKind::Symlink) {
-        if (!kept_.contains(map.path)) {   // not one of the landing's own links
+        if (!kept_.contains(map.path)) {  // not one of the landing's own links
             TRY(make_directory(base::parent_of(map.path), 0700));
-            files_.remove(absolute(request_.target, map.path)).discard("absent in a fresh tree; symlink() reports what matters");
+            files_.remove(absolute(request_.target, map.path))
+                .discard("absent in a fresh tree; symlink() reports what matters");
             TRY(files_.symlink(map.target, absolute(request_.target, map.path)));
             kept_.insert(map.path);
             symlinks_.insert(map.path);
@@ -263,7 +271,8 @@ Result<> Apply::take_file(repo::MapIndex& index, FileMap map) {
     return {};
 }
 
-// Creates the file, or opens what a delta or an interrupted run left, and gives it its size and owner at once.
+// Creates the file, or opens what a delta or an interrupted run left, and gives it its size and
+// owner at once.
 Result<> Apply::open_out(repo::MapIndex& index, OutFile& out) {
     if (ground_ != Ground::Fresh) {
         const auto stat = files_.lstat(out.path);
@@ -271,10 +280,12 @@ Result<> Apply::open_out(repo::MapIndex& index, OutFile& out) {
             out.existing_size = stat->size;
             out.prints = TRY(index.fingerprints(out.map.path));
         } else if (stat && stat->kind != base::FileKind::Regular) {
-            TRY(stat->kind == base::FileKind::Directory ? base::remove_tree(files_, out.path) : files_.remove(out.path));
+            TRY(stat->kind == base::FileKind::Directory ? base::remove_tree(files_, out.path)
+                                                        : files_.remove(out.path));
         }
     }
-    const auto mode = out.existing_size > 0 ? base::OpenMode::ReadWrite : base::OpenMode::CreateOrTruncate;
+    const auto mode =
+        out.existing_size > 0 ? base::OpenMode::ReadWrite : base::OpenMode::CreateOrTruncate;
     out.file = TRY(files_.open(out.path, mode, out.map.mode));
     TRY(out.file->truncate(out.map.size));
     if (ground_ != Ground::Fresh) {
@@ -332,7 +343,8 @@ Result<> Apply::write_extra(const engine::ExtraFile& extra) {
     TRY(files_.set_mode(path, extra.mode));
     TRY(own(path));
     kept_.insert(extra.path);
-    landed_[extra.path] = {extra.path, contents.size(), context_.clock.now(), base::crc32c(contents)};
+    landed_[extra.path] = {extra.path, contents.size(), context_.clock.now(),
+                           base::crc32c(contents)};
     return {};
 }
 
@@ -379,7 +391,9 @@ Result<> Apply::land_last() {
         return {};
     }
     Bytes contents(last_->size);
-    TRY(repo::PageReader(source_).read(last_->runs, contents).during("restoring '" + last_->path + "'"));
+    TRY(repo::PageReader(source_)
+            .read(last_->runs, contents)
+            .during("restoring '" + last_->path + "'"));
     if (base::crc32c(contents) != last_->crc) {
         return Error(Code::Corrupt, "'" + last_->path + "' differs from what was captured");
     }
@@ -392,7 +406,8 @@ Result<> Apply::land_last() {
 
 }  // namespace
 
-Result<ApplyReport> apply(repo::Repository& repository, repo::ReaderKeys& keys, const repo::OpenedManifest& backup, const ApplyRequest& request,
+Result<ApplyReport> apply(repo::Repository& repository, repo::ReaderKeys& keys,
+                          const repo::OpenedManifest& backup, const ApplyRequest& request,
                           ApplyProgress& progress, const engine::Context& context) {
     return Apply(repository, keys, backup, request, progress, context)
         .run()

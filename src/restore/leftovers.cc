@@ -40,15 +40,17 @@ struct Sweep {
         if (wanted) {
             return {};
         }
-        return stat.kind == FileKind::Directory ? base::remove_tree(files, absolute) : files.remove(absolute);
+        return stat.kind == FileKind::Directory ? base::remove_tree(files, absolute)
+                                                : files.remove(absolute);
     }
 };
 
 }  // namespace
 
-Result<> remove_leftovers(base::Files& files, const std::string& target, const std::set<std::string>& keep,
-                          const std::set<std::string>& through) {
-    return Sweep{files, target, keep, through}.directory("").during("removing what the backup does not have from '" + target + "'");
+Result<> remove_leftovers(base::Files& files, const std::string& target,
+                          const std::set<std::string>& keep, const std::set<std::string>& through) {
+    return Sweep{files, target, keep, through}.directory("").during(
+        "removing what the backup does not have from '" + target + "'");
 }
 
 }  // namespace lifeboat::restore

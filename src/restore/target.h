@@ -14,9 +14,11 @@ enum class Ground {
 };
 
 // Reads, never writes. Refused when a server is at work there.
-Result<Ground> survey(base::Files& files, const ApplyRequest& request, const repo::Manifest& manifest);
+Result<Ground> survey(base::Files& files, const ApplyRequest& request,
+                      const repo::Manifest& manifest);
 
-// The marker says that the tree is not complete, and of which backup it is a part. Durable once set; durable in its absence once cleared.
+// The marker says that the tree is not complete, and of which backup it is a part. Durable once
+// set; durable in its absence once cleared.
 Result<> set_marker(base::Files& files, const std::string& target, const repo::Manifest& manifest);
 Result<> clear_marker(base::Files& files, const std::string& target);
 

@@ -1,0 +1,49 @@
+#include "cli/run.h"
+
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "cli/parse.h"
+
+namespace lifeboat::cli {
+
+namespace {
+
+template <class... Cases>
+struct Overloaded : Cases... {
+    using Cases::operator()...;
+};
+template <class... Cases>
+Overloaded(Cases...) -> Overloaded<Cases...>;
+
+int dispatch(const service::World& world, const Arguments& arguments, Console& console) {
+    const Common& common = arguments.common;
+    return std::visit(
+        Overloaded{
+            [&](const InitArguments& a) { return run_init(world, common, a, console); },
+            [&](const BackupArguments& a) { return run_backup(world, common, a, console); },
+            [&](const ListArguments& a) { return run_list(world, common, a, console); },
+            [&](const StreamArguments& a) { return run_stream(world, common, a, console); },
+            [&](const RestoreArguments& a) { return run_restore(world, common, a, console); },
+            [&](const auto&) {
+                return console.fail(
+                    base::Error(base::Code::Unsupported, "this verb is not in this binary"));
+            },
+        },
+        arguments.what);
+}
+
+}  // namespace
+
+int run(int argc, const char* const* argv, const service::World& world) {
+    const auto parsed = parse(argc, argv);
+    if (const auto* stop = std::get_if<ParseStop>(&parsed)) {
+        std::fputs(stop->text.c_str(), stop->exit_code == 0 ? stdout : stderr);
+        return stop->exit_code;
+    }
+    const Arguments& arguments = std::get<Arguments>(parsed);
+    Console console(arguments.common, arguments.verb);
+    return dispatch(world, arguments, console);
+}
+
+}  // namespace lifeboat::cli

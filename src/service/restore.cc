@@ -1,0 +1,183 @@
+#include "service/restore.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+namespace lifeboat::service {
+
+using base::Code;
+using base::Error;
+using base::Json;
+
+std::string quote_for_shell(const std::string& word) {
+    std::string quoted = "'";
+    for (const char c : word) {
+        quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    }
+    return quoted + "'";
+}
+
+namespace {
+
+struct Owner {
+    std::optional<std::uint32_t> uid;
+    std::optional<std::uint32_t> gid;
+    std::string name;
+};
+
+// Only root can give files away. A target that is there already says whose it is.
+Result<Owner> choose_owner(base::Files& files, const RestoreRequest& request,
+                           const config::System& system) {
+    const auto there = files.stat(request.target);
+    if (request.owner.empty() && there && there->uid != 0) {
+        const passwd* user = ::getpwuid(there->uid);
+        const std::string name = user != nullptr ? user->pw_name : "";
+        return ::geteuid() == 0 ? Owner{there->uid, there->gid, name} : Owner{{}, {}, name};
+    }
+    const std::string name = !request.owner.empty() ? request.owner : system.restore.owner;
+    if (::geteuid() != 0 && request.owner.empty()) {
+        return Owner{};
+    }
+    const passwd* user = ::getpwnam(name.c_str());
+    if (user == nullptr) {
+        return Error(Code::InvalidInput, "there is no user '" + name + "' on this machine")
+            .hint("Name the user that shall own and run the server: --owner USER.");
+    }
+    if (::geteuid() != 0 && user->pw_uid != ::geteuid()) {
+        return Error(Code::Denied, "only root can restore for another user ('" + name + "')")
+            .hint("Run the restore as root or as that user.");
+    }
+    return Owner{user->pw_uid, user->pw_gid, name};
+}
+
+std::string fetch_command(const World& world, const RestoreRequest& request) {
+    return quote_for_shell(world.program) + " wal-fetch " + quote_for_shell(request.target);
+}
+
+engine::StartRequest start_request(const RestoreRequest& request, const config::System& system,
+                                   const Owner& owner) {
+    engine::StartRequest start;
+    start.target = request.target;
+    start.owner = owner.name;
+    start.bin_directory = system.restore.bin_directory.value_or("");
+    start.port = request.port;
+    start.validate = system.restore.validate;
+    start.validate.insert(start.validate.end(), request.validate.begin(), request.validate.end());
+    start.check_pages = request.check_pages;
+    start.check_structure = request.check_structure;
+    return start;
+}
+
+base::Duration since(base::Clock& clock, std::chrono::steady_clock::time_point began) {
+    return std::chrono::duration_cast<base::Duration>(clock.steady() - began);
+}
+
+}  // namespace
+
+Result<RestoreReport> restore(Installation& installation, const RestoreRequest& request,
+                              const RestoreWatch& watch) {
+    const World& world = installation.world();
+    const engine::Context context = world.context();
+    auto began = world.clock.steady();
+    const config::System* system = TRY(config::find_system(installation.config(), request.system));
+    const Owner owner = TRY(choose_owner(world.files, request, *system));
+    OpenRepository* repository = TRY(installation.repository(request.repository));
+    const auto keys = TRY(installation.reader_keys(*repository, {request.identity, true}));
+    const auto engine = TRY(installation.engine(*system));
+
+    RestoreReport report;
+    report.dry_run = request.dry_run;
+    report.plan = TRY(engine->plan_restore(*repository->repository, *keys, request.point, context));
+    const engine::LandingRequest landing{request.target, request.tablespaces,
+                                         fetch_command(world, request)};
+    restore::ApplyRequest apply;
+    apply.target = request.target;
+    apply.landing = TRY(engine->landing(report.plan, landing));
+    apply.existing = request.delta ? restore::Existing::Delta : restore::Existing::Refuse;
+    apply.workers = request.workers;
+    apply.uid = owner.uid;
+    apply.gid = owner.gid;
+    TRY(restore::check_target(world.files, apply, report.plan.backup.manifest));
+    report.planning = since(world.clock, began);
+    TRY(watch.planned(report.plan));
+    if (request.dry_run) {
+        return report;
+    }
+
+    began = world.clock.steady();
+    restore::ApplyProgress progress;
+    watch.applying(&progress);
+    auto applied = restore::apply(*repository->repository, *keys, report.plan.backup, apply,
+                                  progress, context);
+    watch.applying(nullptr);
+    report.applied = TRY(std::move(applied));
+    report.applying = since(world.clock, began);
+    if (request.start) {
+        began = world.clock.steady();
+        watch.starting();
+        report.started = TRY(engine->start(*repository->repository, *keys, report.plan,
+                                           start_request(request, *system, owner), context));
+        report.starting = since(world.clock, began);
+    }
+    return report;
+}
+
+namespace {
+
+Json applied_json(const restore::ApplyReport& a) {
+    Json json = Json::object();
+    json.set("files", a.files)
+        .set("bytes", a.bytes)
+        .set("bytes_fetched", a.bytes_fetched)
+        .set("bytes_kept", a.bytes_kept);
+    json.set("bytes_zero", a.bytes_zero).set("resumed", a.resumed);
+    return json;
+}
+
+Json started_json(const engine::StartReport& s) {
+    Json answers = Json::array();
+    for (const auto& [query, answer] : s.answers) {
+        Json json = Json::object();
+        json.set("query", query).set("answer", answer);
+        answers.push(std::move(json));
+    }
+    Json findings = Json::array();
+    for (const std::string& finding : s.findings) {
+        findings.push(finding);
+    }
+    Json json = Json::object();
+    json.set("reached", s.reached)
+        .set("point", s.point)
+        .set("pid", s.pid)
+        .set("connection", s.connection);
+    json.set("seconds_to_consistent", std::chrono::duration<double>(s.to_consistent).count());
+    json.set("seconds_to_open", std::chrono::duration<double>(s.to_open).count());
+    json.set("answers", std::move(answers)).set("findings", std::move(findings));
+    return json;
+}
+
+}  // namespace
+
+Json RestoreReport::to_json() const {
+    Json json = Json::object();
+    json.set("backup", plan.backup.manifest.backup)
+        .set("point", plan.point)
+        .set("dry_run", dry_run);
+    if (plan.point_time) {
+        json.set("point_time", base::format_time(*plan.point_time));
+    }
+    json.set("details", plan.details);
+    json.set("seconds_planning", std::chrono::duration<double>(planning).count());
+    if (applied) {
+        json.set("applied", applied_json(*applied))
+            .set("seconds_applying", std::chrono::duration<double>(applying).count());
+    }
+    if (started) {
+        json.set("started", started_json(*started))
+            .set("seconds_starting", std::chrono::duration<double>(starting).count());
+    }
+    return json;
+}
+
+}  // namespace lifeboat::service
