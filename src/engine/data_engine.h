@@ -206,6 +206,33 @@ struct StreamJob {
         need_base;  // the stream has a hole: a new backup must anchor it
 };
 
+// ---- What would hurt later
+// ------------------------------------------------------------------------------------------
+
+enum class Severity { Info, Warn, Error };
+
+std::string_view name(Severity severity);  // "info", "warn", "error"
+
+// One thing that a person should know of, and what to do about it.
+struct Finding {
+    Severity severity = Severity::Info;
+    std::string subject;  // what it is about: "wal_level", "slot 'lifeboat_main'"
+    std::string what;     // a sentence: what is so, and what it will cost
+    std::string remedy;   // the line to type, or a sentence; empty when there is nothing to do
+};
+
+// Worst first; those of one severity keep their order.
+void sort_findings(std::vector<Finding>& findings);
+
+// A system that was found on this machine, and how to reach it.
+struct Discovered {
+    std::string connection;      // as the configuration has it
+    std::string about;           // for people: "PostgreSQL 15.4 at /run/postgresql:5432, 1.2 GiB"
+    std::string data_directory;  // as the configuration has it: "auto", or "none" where we cannot
+                                 // read the files
+    std::vector<std::string> others;  // what else answered, likewise for people
+};
+
 class DataEngine {
   public:
     virtual ~DataEngine() = default;
@@ -235,6 +262,10 @@ class DataEngine {
     virtual Result<StartReport> start(repo::Repository& repository, repo::ReaderKeys& keys,
                                       const RecoveryPlan& plan, const StartRequest& request,
                                       const Context& context) = 0;
+
+    // Looks at the system for what would hurt later, worst first. Changes nothing there. What it
+    // may not see is a finding too; a system that does not answer is an error.
+    virtual Result<std::vector<Finding>> diagnose(const Context& context) = 0;
 };
 
 }  // namespace lifeboat::engine

@@ -29,6 +29,7 @@ class PostgresEngine final : public engine::DataEngine {
                                             const engine::RecoveryPlan& plan,
                                             const engine::StartRequest& request,
                                             const engine::Context& context) override;
+    base::Result<std::vector<engine::Finding>> diagnose(const engine::Context& context) override;
 
   private:
     const PostgresConfig config_;
