@@ -8,10 +8,12 @@
 
 // Capture. Tested by capture_test.cc and tests/crash/capture_crash_test.cc.
 //
-// A lane belongs to one thread: it fingerprints the pages of a chunk, compares them with the previous backup, and gathers what changed. Sixteen
-// or more changed pages in a row become frames straight from the caller's buffer; fewer wait in the lane's pending frame, together with pages of
-// other chunks and files. A pending frame's place (pack, number) is promised to its pages at once, so nothing has to be patched later;
-// hence a direct frame first flushes the pending one, and a pack is only changed between frames.
+// A lane belongs to one thread: it fingerprints the pages of a chunk, compares them with the
+// previous backup, and gathers what changed. Sixteen or more changed pages in a row become frames
+// straight from the caller's buffer; fewer wait in the lane's pending frame, together with pages of
+// other chunks and files. A pending frame's place (pack, number) is promised to its pages at once,
+// so nothing has to be patched later; hence a direct frame first flushes the pending one, and a
+// pack is only changed between frames.
 
 namespace lifeboat::repo {
 
@@ -19,7 +21,9 @@ using base::Code;
 using base::Error;
 
 struct Capture::Lane {
-    explicit Lane(const Key256& fingerprint_key) : fingerprinter(fingerprint_key), zero_page(fingerprinter.of(Bytes(kPageSize))) {}
+    explicit Lane(const Key256& fingerprint_key)
+        : fingerprinter(fingerprint_key), zero_page(fingerprinter.of(Bytes(kPageSize))) {}
+
     crypto::Fingerprinter fingerprinter;
     crypto::Fingerprint zero_page;
     std::unique_ptr<PackBuilder> pack;
@@ -28,18 +32,25 @@ struct Capture::Lane {
     std::vector<bool> changed;
 };
 
-Result<std::unique_ptr<Capture>> Capture::begin(Repository& repository, const HostKeys& host, CaptureRequest request, base::Random& random,
-                                                 const base::StopToken& stop, CaptureProgress& progress) {
+Result<std::unique_ptr<Capture>> Capture::begin(Repository& repository, const HostKeys& host,
+                                                CaptureRequest request, base::Random& random,
+                                                const base::StopToken& stop,
+                                                CaptureProgress& progress) {
     if (!policy::may_reference(request.pack_expires, request.manifest_expires)) {
-        return Error(Code::Bug, "packs would expire on " + request.pack_expires.text() + ", before their backup does");
+        return Error(Code::Bug, "packs would expire on " + request.pack_expires.text() +
+                                    ", before their backup does");
     }
     if ((request.previous == nullptr) != (request.previous_manifest == nullptr)) {
-        return Error(Code::Bug, "the previous backup needs both its maps and its manifest: pack indexes mean nothing without it");
+        return Error(Code::Bug,
+                     "the previous backup needs both its maps and its manifest: pack indexes mean "
+                     "nothing without it");
     }
-    return std::unique_ptr<Capture>(new Capture(repository, host, std::move(request), random, stop, progress));
+    return std::unique_ptr<Capture>(
+        new Capture(repository, host, std::move(request), random, stop, progress));
 }
 
-Capture::Capture(Repository& repository, const HostKeys& host, CaptureRequest request, base::Random& random, const base::StopToken& stop, CaptureProgress& progress)
+Capture::Capture(Repository& repository, const HostKeys& host, CaptureRequest request,
+                 base::Random& random, const base::StopToken& stop, CaptureProgress& progress)
     : repository_(repository),
       host_(host),
       request_(std::move(request)),
@@ -59,7 +70,8 @@ Capture::Capture(Repository& repository, const HostKeys& host, CaptureRequest re
         lanes_.push_back(std::make_unique<Lane>(keys_.fingerprint));
         lanes_.back()->pending.reserve(kFrameSize);
     }
-    maps_ = std::make_unique<MapWriter>(repository_.id(), keys_.map, request_.system, request_.manifest_expires, random_, *uploader_);
+    maps_ = std::make_unique<MapWriter>(repository_.id(), keys_.map, request_.system,
+                                        request_.manifest_expires, random_, *uploader_);
 }
 
 Capture::~Capture() = default;
@@ -85,7 +97,8 @@ Result<> Capture::add_entry(FileMap entry) {
 Result<std::shared_ptr<FileCapture>> Capture::add(FileMap meta, std::uint64_t size) {
     TRY(check_relative_path(meta.path));
     auto file = std::make_shared<FileCapture>(std::move(meta), size);
-    const bool compare = request_.previous != nullptr && !request_.rewrite.contains(file->meta.path) &&
+    const bool compare = request_.previous != nullptr &&
+                         !request_.rewrite.contains(file->meta.path) &&
                          request_.previous->has(file->meta.path);
     if (compare) {
         const FileMap before = TRY(request_.previous->map(file->meta.path));
@@ -95,16 +108,19 @@ Result<std::shared_ptr<FileCapture>> Capture::add(FileMap meta, std::uint64_t si
             FingerprintList list = TRY(request_.previous->fingerprints(file->meta.path));
             file->before_fingerprints = std::move(list.pages);
             if (file->before_fingerprints.size() != file->before_pages.size()) {
-                return Error(Code::Corrupt, "the previous backup's fingerprints of '" + file->meta.path + "' do not fit its map");
+                return Error(Code::Corrupt, "the previous backup's fingerprints of '" +
+                                                file->meta.path + "' do not fit its map");
             }
         }
     }
     return file;
 }
 
-Result<> Capture::pages(std::size_t lane_number, FileCapture& file, std::uint64_t offset, BytesView bytes) {
+Result<> Capture::pages(std::size_t lane_number, FileCapture& file, std::uint64_t offset,
+                        BytesView bytes) {
     TRY(stop_.check());
-    LB_CHECK(offset % kChunkSize == 0 && !bytes.empty() && bytes.size() <= kChunkSize && offset + bytes.size() <= file.capacity);
+    LB_CHECK(offset % kChunkSize == 0 && !bytes.empty() && bytes.size() <= kChunkSize &&
+             offset + bytes.size() <= file.capacity);
     Lane& lane = *lanes_[lane_number];
     const std::uint64_t first_page = offset / kPageSize;
     file.chunk_crcs[offset / kChunkSize] = base::crc32c(bytes);
@@ -117,23 +133,27 @@ Result<> Capture::pages(std::size_t lane_number, FileCapture& file, std::uint64_
 }
 
 // Fingerprints each page; settles those that are zero or unchanged and marks the others.
-void Capture::compare(Lane& lane, FileCapture& file, std::uint64_t first_page, BytesView bytes, std::vector<bool>& changed) {
+void Capture::compare(Lane& lane, FileCapture& file, std::uint64_t first_page, BytesView bytes,
+                      std::vector<bool>& changed) {
     const std::size_t count = (bytes.size() + kPageSize - 1) / kPageSize;
     changed.assign(count, false);
     for (std::size_t i = 0; i < count; ++i) {
-        const BytesView page = bytes.subspan(i * kPageSize, std::min(kPageSize, bytes.size() - i * kPageSize));
+        const BytesView page =
+            bytes.subspan(i * kPageSize, std::min(kPageSize, bytes.size() - i * kPageSize));
         const std::uint64_t number = first_page + i;
         const bool zero = base::is_zero(page);
         const bool whole = page.size() == kPageSize;
-        const crypto::Fingerprint print = zero && whole ? lane.zero_page : lane.fingerprinter.of(page);
+        const crypto::Fingerprint print =
+            zero && whole ? lane.zero_page : lane.fingerprinter.of(page);
         file.fingerprints[number] = print;
         if (zero) {
             file.pages[number] = Location{};
             continue;
         }
-        const bool known = number < file.before_pages.size() && file.before_length_of(number) == page.size() &&
-                           file.before_fingerprints[number] == print && !file.before_pages[number].is_zero() &&
-                           !too_old_.contains(file.before_pages[number].pack);
+        const bool known =
+            number < file.before_pages.size() && file.before_length_of(number) == page.size() &&
+            file.before_fingerprints[number] == print && !file.before_pages[number].is_zero() &&
+            !too_old_.contains(file.before_pages[number].pack);
         if (known) {
             file.pages[number] = file.before_pages[number];
         } else {
@@ -142,7 +162,8 @@ void Capture::compare(Lane& lane, FileCapture& file, std::uint64_t first_page, B
     }
 }
 
-Result<> Capture::store_changed(Lane& lane, FileCapture& file, std::uint64_t first_page, BytesView bytes, const std::vector<bool>& changed) {
+Result<> Capture::store_changed(Lane& lane, FileCapture& file, std::uint64_t first_page,
+                                BytesView bytes, const std::vector<bool>& changed) {
     for (std::size_t i = 0; i < changed.size();) {
         if (!changed[i]) {
             ++i;
@@ -167,7 +188,8 @@ Result<> Capture::store_run(Lane& lane, FileCapture& file, std::uint64_t page, B
         TRY(ensure_pack(lane));
         const std::uint32_t frame = lane.pack->add(FrameKind::Pages, run.first(kFrameSize));
         for (std::uint32_t i = 0; i < kPagesPerFrame; ++i) {
-            file.pages[page + i] = {lane.pack_index, frame, static_cast<std::uint32_t>(i * kPageSize)};
+            file.pages[page + i] = {lane.pack_index, frame,
+                                    static_cast<std::uint32_t>(i * kPageSize)};
         }
         TRY(roll_pack(lane));
         page += kPagesPerFrame;
@@ -184,7 +206,8 @@ Result<> Capture::store_run(Lane& lane, FileCapture& file, std::uint64_t page, B
 
 Result<> Capture::add_pending(Lane& lane, FileCapture& file, std::uint64_t page, BytesView bytes) {
     TRY(ensure_pack(lane));
-    file.pages[page] = {lane.pack_index, lane.pack->next_frame(), static_cast<std::uint32_t>(lane.pending.size())};
+    file.pages[page] = {lane.pack_index, lane.pack->next_frame(),
+                        static_cast<std::uint32_t>(lane.pending.size())};
     lane.pending.insert(lane.pending.end(), bytes.begin(), bytes.end());
     if (lane.pending.size() + kPageSize > kFrameSize) {
         return flush_pending(lane);
@@ -203,7 +226,8 @@ Result<> Capture::flush_pending(Lane& lane) {
 
 Result<> Capture::ensure_pack(Lane& lane) {
     if (lane.pack == nullptr) {
-        lane.pack = std::make_unique<PackBuilder>(repository_.id(), random_id(random_), session_, PackKind::Data, request_.compression);
+        lane.pack = std::make_unique<PackBuilder>(repository_.id(), random_id(random_), session_,
+                                                  PackKind::Data, request_.compression);
         lane.pack->adopt(uploader_->spare_buffer(), request_.pack_target + 2 * kFrameSize);
         lane.pack_index = next_pack_.fetch_add(1);
     }
@@ -223,17 +247,19 @@ Result<> Capture::submit_pack(Lane& lane) {
     std::string name = data_pack_name(request_.system, request_.pack_expires, ref.pack);
     Bytes bytes = std::move(*lane.pack).finish();
     lane.pack.reset();
-    return uploader_->submit(std::move(name), std::move(bytes), [this, index, ref](NeededObject object) mutable {
-        ref.object = std::move(object);
-        const base::Lock lock(mutex_);
-        written_.emplace(index, std::move(ref));
-    });
+    return uploader_->submit(std::move(name), std::move(bytes),
+                             [this, index, ref](NeededObject object) mutable {
+                                 ref.object = std::move(object);
+                                 const base::Lock lock(mutex_);
+                                 written_.emplace(index, std::move(ref));
+                             });
 }
 
 Result<> Capture::finish_file(FileCapture& file, std::uint64_t size) {
     LB_CHECK(size <= file.capacity);
     if (!file.was_given(size)) {  // what was never given would be restored as zeros
-        return Error(Code::Bug, "not all of the " + std::to_string(size) + " bytes of '" + file.meta.path + "' were captured");
+        return Error(Code::Bug, "not all of the " + std::to_string(size) + " bytes of '" +
+                                    file.meta.path + "' were captured");
     }
     file.meta.size = size;
     file.pages.resize(file.meta.pages());
@@ -259,7 +285,8 @@ Result<> Capture::finish_file(FileCapture& file, std::uint64_t size) {
 Result<> Capture::add_small(std::size_t lane, FileMap meta, BytesView contents) {
     const auto file = TRY(add(std::move(meta), contents.size()));
     for (std::size_t at = 0; at < contents.size(); at += kChunkSize) {
-        TRY(pages(lane, *file, at, contents.subspan(at, std::min(kChunkSize, contents.size() - at))));
+        TRY(pages(lane, *file, at,
+                  contents.subspan(at, std::min(kChunkSize, contents.size() - at))));
     }
     return finish_file(*file, contents.size());
 }
@@ -290,10 +317,13 @@ Result<Manifest> Capture::commit(base::Timestamp stopped, base::Json details) &&
     TRY(uploader_->finish());
     TRY(stop_.check());
     Manifest m = TRY(manifest(stopped, std::move(details)));
-    const Bytes envelope = crypto::seal_envelope(host_.secret.reveal(), repository_.recipients(), random_);
+    const Bytes envelope =
+        crypto::seal_envelope(host_.secret.reveal(), repository_.recipients(), random_);
     const Bytes bytes = TRY(encode_manifest(m, repository_.id(), host_, envelope));
     const ManifestName name{m.system, m.stop, m.expires, m.backup};
-    TRY(repository_.store().put(name.text(), bytes).during("committing backup '" + m.backup + "'"));  // P2: last, and only now it exists
+    TRY(repository_.store()
+            .put(name.text(), bytes)
+            .during("committing backup '" + m.backup + "'"));  // P2: last, and only now it exists
     return m;
 }
 
@@ -321,14 +351,17 @@ Result<Manifest> Capture::manifest(base::Timestamp stopped, base::Json details) 
     }
     m.packs.insert(written_.begin(), written_.end());
     m.sessions.emplace(session_.id, session_.commitment);
-    std::erase_if(m.packs, [this](const auto& pack) LB_REQUIRES(mutex_) { return !used_.contains(pack.first); });
+    std::erase_if(m.packs, [this](const auto& pack)
+                               LB_REQUIRES(mutex_) { return !used_.contains(pack.first); });
     for (const std::uint32_t index : used_) {
         if (!m.packs.contains(index) || too_old_.contains(index)) {
-            return Error(Code::Bug, "a page lies in pack " + std::to_string(index) + ", which the backup may not reference");  // P2, W1
+            return Error(Code::Bug, "a page lies in pack " + std::to_string(index) +
+                                        ", which the backup may not reference");  // P2, W1
         }
     }
     std::erase_if(m.sessions, [&m](const auto& session) {
-        return std::none_of(m.packs.begin(), m.packs.end(), [&](const auto& pack) { return pack.second.session == session.first; });
+        return std::none_of(m.packs.begin(), m.packs.end(),
+                            [&](const auto& pack) { return pack.second.session == session.first; });
     });
     return m;
 }

@@ -43,7 +43,9 @@ Result<PageRun> decode_run(ByteReader& in) {
     } else if (source != kSourceZero) {
         return Error(Code::Corrupt, "a page run has an unknown source");
     }
-    const bool fits_frame = run.at.is_zero() || run.pages <= (kMaxFramePlain - run.at.offset + kPageSize - 1) / kPageSize;
+    const bool fits_frame =
+        run.at.is_zero() ||
+        run.pages <= (kMaxFramePlain - run.at.offset + kPageSize - 1) / kPageSize;
     if (run.pages == 0 || run.pages > kMaxFileSize / kPageSize || !fits_frame) {
         return Error(Code::Corrupt, "a page run has an impossible length");
     }
@@ -53,7 +55,10 @@ Result<PageRun> decode_run(ByteReader& in) {
 }  // namespace
 
 Result<> check_relative_path(std::string_view path) {
-    const auto unsafe = [&] { return Error(Code::Corrupt, "the map holds an unsafe path of " + std::to_string(path.size()) + " bytes"); };
+    const auto unsafe = [&] {
+        return Error(Code::Corrupt,
+                     "the map holds an unsafe path of " + std::to_string(path.size()) + " bytes");
+    };
     if (path.empty() || path.size() > kMaxPath || path.find('\0') != std::string_view::npos) {
         return unsafe();
     }
@@ -162,7 +167,8 @@ Result<> join_slice(FileMap& map, FileMap slice) {
     return {};
 }
 
-void encode_fingerprints(std::string_view path, std::uint64_t first_page, std::span<const crypto::Fingerprint> pages, ByteWriter& out) {
+void encode_fingerprints(std::string_view path, std::uint64_t first_page,
+                         std::span<const crypto::Fingerprint> pages, ByteWriter& out) {
     out.sized(path);
     out.varint(first_page);
     out.varint(pages.size());
@@ -193,7 +199,8 @@ std::vector<PageRun> runs_of(const std::vector<Location>& pages) {
         if (!runs.empty()) {
             PageRun& last = runs.back();
             const bool both_zero = last.at.is_zero() && page.is_zero();
-            const bool next_in_frame = !page.is_zero() && last.at.pack == page.pack && last.at.frame == page.frame &&
+            const bool next_in_frame = !page.is_zero() && last.at.pack == page.pack &&
+                                       last.at.frame == page.frame &&
                                        last.at.offset + last.pages * kPageSize == page.offset;
             if (both_zero || next_in_frame) {
                 ++last.pages;

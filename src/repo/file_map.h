@@ -12,17 +12,22 @@
 
 namespace lifeboat::repo {
 
-// Where each page of one captured file lies (docs/format/map.md). A page is kPageSize bytes; the last one of a file may be short.
+// Where each page of one captured file lies (docs/format/map.md). A page is kPageSize bytes; the
+// last one of a file may be short.
 
 enum class EntryKind : std::uint8_t { File = 1, Directory = 2, Symlink = 3 };
 
-// Where one page lies: byte `offset` of the plain bytes of frame `frame` in the pack with index `pack` of the manifest's list.
+// Where one page lies: byte `offset` of the plain bytes of frame `frame` in the pack with index
+// `pack` of the manifest's list.
 struct Location {
-    static constexpr std::uint32_t kZero = 0xffffffff;  // as `pack`: the page is all zeros, and stored nowhere
+    static constexpr std::uint32_t kZero =
+        0xffffffff;  // as `pack`: the page is all zeros, and stored nowhere
     std::uint32_t pack = kZero;
     std::uint32_t frame = 0;
     std::uint32_t offset = 0;
+
     bool is_zero() const { return pack == kZero; }
+
     bool operator==(const Location&) const = default;
 };
 
@@ -44,13 +49,18 @@ struct FileMap {
     std::vector<PageRun> runs;
 
     std::uint64_t pages() const { return (size + kPageSize - 1) / kPageSize; }
-    std::uint64_t first_page = 0;  // of `runs`: a map of more than kPagesPerSlice pages is stored in slices
+
+    std::uint64_t first_page =
+        0;  // of `runs`: a map of more than kPagesPerSlice pages is stored in slices
 
     void encode(base::ByteWriter& out) const;
     // Checks that the path is safe and that runs cover the slice exactly.
     static Result<FileMap> decode(base::ByteReader& in);
     std::uint64_t slice_pages() const;  // of this slice
-    bool is_last_slice() const { return first_page + slice_pages() >= pages() || kind != EntryKind::File; }
+
+    bool is_last_slice() const {
+        return first_page + slice_pages() >= pages() || kind != EntryKind::File;
+    }
 };
 
 struct FingerprintList {
@@ -59,8 +69,9 @@ struct FingerprintList {
     std::vector<crypto::Fingerprint> pages;
     static Result<FingerprintList> decode(base::ByteReader& in);
 };
-void encode_fingerprints(std::string_view path, std::uint64_t first_page, std::span<const crypto::Fingerprint> pages,
-                         base::ByteWriter& out);
+
+void encode_fingerprints(std::string_view path, std::uint64_t first_page,
+                         std::span<const crypto::Fingerprint> pages, base::ByteWriter& out);
 
 // A map and a list of 1 GiB of pages fit a frame in their worst case.
 inline constexpr std::uint64_t kPagesPerSlice = 131072;
@@ -72,7 +83,8 @@ Result<> join_slice(FileMap& map, FileMap slice);
 std::vector<PageRun> runs_of(const std::vector<Location>& pages);
 std::vector<Location> locations_of(const FileMap& map);
 
-// Corrupt unless `path` is relative, has no empty, "." or ".." part, no NUL, and is at most 4096 bytes: a hostile map cannot leave the target.
+// Corrupt unless `path` is relative, has no empty, "." or ".." part, no NUL, and is at most 4096
+// bytes: a hostile map cannot leave the target.
 Result<> check_relative_path(std::string_view path);
 
 }  // namespace lifeboat::repo

@@ -33,8 +33,10 @@ Result<FileMap> again(const FileMap& map) {
 }
 
 void expect_same(const FileMap& a, const FileMap& b) {
-    EXPECT_EQ(std::tie(a.path, a.kind, a.mode, a.modified, a.size, a.crc, a.target, a.runs, a.first_page),
-              std::tie(b.path, b.kind, b.mode, b.modified, b.size, b.crc, b.target, b.runs, b.first_page));
+    EXPECT_EQ(
+        std::tie(a.path, a.kind, a.mode, a.modified, a.size, a.crc, a.target, a.runs, a.first_page),
+        std::tie(b.path, b.kind, b.mode, b.modified, b.size, b.crc, b.target, b.runs,
+                 b.first_page));
 }
 
 TEST(FileMap, ComesBackAsItWent) {
@@ -79,12 +81,26 @@ TEST(FileMap, EveryTruncationIsCorrupt) {
     }
 }
 
-// ---- Hostile maps -------------------------------------------------------------------------------------------------
+// ---- Hostile maps
+// -------------------------------------------------------------------------------------------------
 
 TEST(FileMap, HostilePathsAreCorrupt) {
-    const std::vector<std::string> hostile = {"",      "/",          "/etc/passwd", "..",        "../x",    "a/..",       "a/../../x", ".",
-                                              "./a",   "a/.",        "a/./b",       "a//b",      "a/",      std::string("a\0b", 3),
-                                              "a/b//", std::string(4097, 'a')};
+    const std::vector<std::string> hostile = {"",
+                                              "/",
+                                              "/etc/passwd",
+                                              "..",
+                                              "../x",
+                                              "a/..",
+                                              "a/../../x",
+                                              ".",
+                                              "./a",
+                                              "a/.",
+                                              "a/./b",
+                                              "a//b",
+                                              "a/",
+                                              std::string("a\0b", 3),
+                                              "a/b//",
+                                              std::string(4097, 'a')};
     for (const std::string& path : hostile) {
         EXPECT_TRUE(fails(check_relative_path(path), Code::Corrupt)) << path;
         FileMap map = sample();
@@ -108,8 +124,10 @@ TEST(FileMap, RunsThatDoNotFitTheirFileAreCorrupt) {
         {"a page too many", [](FileMap& m) { m.runs.push_back({1, {}}); }},
         {"an empty run", [](FileMap& m) { m.runs.push_back({0, {}}); }},
         {"no runs", [](FileMap& m) { m.runs.clear(); }},
-        {"a run that no frame can hold", [](FileMap& m) { m.runs[0].at.offset = kMaxFramePlain - 8192; }},
-        {"an offset that no frame can hold", [](FileMap& m) { m.runs[0].at.offset = kMaxFramePlain; }},
+        {"a run that no frame can hold",
+         [](FileMap& m) { m.runs[0].at.offset = kMaxFramePlain - 8192; }},
+        {"an offset that no frame can hold",
+         [](FileMap& m) { m.runs[0].at.offset = kMaxFramePlain; }},
         {"a size beyond everything", [](FileMap& m) { m.size = 1ULL << 60; }},
         {"a size near 2^64", [](FileMap& m) { m.size = ~0ULL; }},
         {"a slice that starts nowhere", [](FileMap& m) { m.first_page = 1; }},
@@ -125,13 +143,15 @@ TEST(FileMap, RunsThatDoNotFitTheirFileAreCorrupt) {
     }
 }
 
-// ---- Runs and locations -------------------------------------------------------------------------------------------
+// ---- Runs and locations
+// -------------------------------------------------------------------------------------------
 
 std::vector<Location> random_locations(base::Random& random, std::size_t count) {
     std::vector<Location> pages;
     while (pages.size() < count) {
         const std::uint64_t dice = random.u64();
-        Location at{static_cast<std::uint32_t>(dice % 3), static_cast<std::uint32_t>(dice / 8 % 3), static_cast<std::uint32_t>(dice / 64 % 16 * kPageSize)};
+        Location at{static_cast<std::uint32_t>(dice % 3), static_cast<std::uint32_t>(dice / 8 % 3),
+                    static_cast<std::uint32_t>(dice / 64 % 16 * kPageSize)};
         const std::size_t length = 1 + dice / 1024 % 16;
         for (std::size_t i = 0; i < length && pages.size() < count; ++i) {
             pages.push_back(dice % 5 == 0 ? Location{} : at);
@@ -150,10 +170,13 @@ TEST(PageRuns, SpreadOutAgainToTheSameLocations) {
         map.size = pages.size() * kPageSize;
         map.runs = runs_of(pages);
         EXPECT_EQ(locations_of(map), pages);
-        for (std::size_t i = 1; i < map.runs.size(); ++i) {  // maximal: no two neighbours could be one
+        for (std::size_t i = 1; i < map.runs.size();
+             ++i) {  // maximal: no two neighbours could be one
             const PageRun& a = map.runs[i - 1];
             const PageRun& b = map.runs[i];
-            const bool joins = !a.at.is_zero() && a.at.pack == b.at.pack && a.at.frame == b.at.frame && a.at.offset + a.pages * kPageSize == b.at.offset;
+            const bool joins = !a.at.is_zero() && a.at.pack == b.at.pack &&
+                               a.at.frame == b.at.frame &&
+                               a.at.offset + a.pages * kPageSize == b.at.offset;
             EXPECT_FALSE(joins || (a.at.is_zero() && b.at.is_zero()));
         }
         const auto back = again(map);
@@ -162,9 +185,11 @@ TEST(PageRuns, SpreadOutAgainToTheSameLocations) {
     }
 }
 
-// ---- Slices -------------------------------------------------------------------------------------------------------
+// ---- Slices
+// -------------------------------------------------------------------------------------------------------
 
-// A file of `pages` pages whose runs are 16 pages long, or all zero: many runs cross a slice's edge.
+// A file of `pages` pages whose runs are 16 pages long, or all zero: many runs cross a slice's
+// edge.
 FileMap large(std::uint64_t pages, bool zero, std::uint64_t tail) {
     FileMap map;
     map.path = "large";
@@ -183,7 +208,9 @@ FileMap large(std::uint64_t pages, bool zero, std::uint64_t tail) {
 }
 
 TEST(Slices, JoinAgainToTheSamePages) {
-    for (const std::uint64_t pages : {std::uint64_t{1}, kPagesPerSlice - 1, kPagesPerSlice, kPagesPerSlice + 1, 2 * kPagesPerSlice, 3 * kPagesPerSlice - 7}) {
+    for (const std::uint64_t pages :
+         {std::uint64_t{1}, kPagesPerSlice - 1, kPagesPerSlice, kPagesPerSlice + 1,
+          2 * kPagesPerSlice, 3 * kPagesPerSlice - 7}) {
         for (const bool zero : {false, true}) {
             const FileMap map = large(pages, zero, 77);
             const auto slices = slices_of(map);
@@ -220,8 +247,11 @@ TEST(Slices, TheWorstOfEachFitsAFrame) {
     FileMap map;
     map.path = std::string(4096, 'p');
     map.size = kPagesPerSlice * kPageSize;
-    for (std::uint64_t i = 0; i < kPagesPerSlice; ++i) {  // no two pages together, numbers as large as they get in a repository of 100 TB
-        map.runs.push_back({1, {static_cast<std::uint32_t>(2'000'000 + i % 2), static_cast<std::uint32_t>(i % 2048), 15 * kPageSize}});
+    for (std::uint64_t i = 0; i < kPagesPerSlice;
+         ++i) {  // no two pages together, numbers as large as they get in a repository of 100 TB
+        map.runs.push_back({1,
+                            {static_cast<std::uint32_t>(2'000'000 + i % 2),
+                             static_cast<std::uint32_t>(i % 2048), 15 * kPageSize}});
     }
     base::ByteWriter out;
     slices_of(map).front().encode(out);
@@ -231,7 +261,8 @@ TEST(Slices, TheWorstOfEachFitsAFrame) {
     EXPECT_LE(prints.size(), kMaxFramePlain);
 }
 
-// ---- Fingerprints -------------------------------------------------------------------------------------------------
+// ---- Fingerprints
+// -------------------------------------------------------------------------------------------------
 
 TEST(Fingerprints, ComeBackAsTheyWent) {
     std::vector<crypto::Fingerprint> pages(3);

@@ -14,7 +14,8 @@ constexpr std::string_view kHostKeyHeader = "lifeboat-host-key-v1";
 template <std::size_t N>
 Result<std::array<base::Byte, N>> fixed(BytesView bytes) {
     if (bytes.size() != N) {
-        return Error(Code::Corrupt, "expected " + std::to_string(N) + " bytes, found " + std::to_string(bytes.size()));
+        return Error(Code::Corrupt, "expected " + std::to_string(N) + " bytes, found " +
+                                        std::to_string(bytes.size()));
     }
     std::array<base::Byte, N> out{};
     std::copy(bytes.begin(), bytes.end(), out.begin());
@@ -37,8 +38,11 @@ std::string_view line_value(std::string_view contents, std::string_view name) {
 Result<Key256> key_line(std::string_view contents, std::string_view name) {
     const auto bytes = base::from_base64(line_value(contents, name));
     if (!bytes || bytes->size() != 32) {
-        return Error(Code::InvalidInput, "the host key file has no usable '" + std::string(name) + "' line")
-            .hint("Restore the file from its safe copy; 'lifeboat init' makes a new one for a new repository.");
+        return Error(Code::InvalidInput,
+                     "the host key file has no usable '" + std::string(name) + "' line")
+            .hint(
+                "Restore the file from its safe copy; 'lifeboat init' makes a new one for a new "
+                "repository.");
     }
     const auto array = TRY(fixed<32>(*bytes));
     return Key256(array);
@@ -67,7 +71,8 @@ HostKeys HostKeys::generate(base::Random& random) {
 Result<HostKeys> HostKeys::parse(std::string_view file_contents) {
     if (!file_contents.starts_with(kHostKeyHeader)) {
         return Error(Code::InvalidInput, "not a lifeboat host key file")
-            .hint("The file's first line must be '" + std::string(kHostKeyHeader) + "'; check 'keys.host' in lifeboat.yaml.");
+            .hint("The file's first line must be '" + std::string(kHostKeyHeader) +
+                  "'; check 'keys.host' in lifeboat.yaml.");
     }
     HostKeys keys;
     keys.secret = TRY(key_line(file_contents, "secret"));
@@ -77,8 +82,11 @@ Result<HostKeys> HostKeys::parse(std::string_view file_contents) {
 
 base::Secret HostKeys::text() const {
     std::string out(kHostKeyHeader);
-    out += "\n# Keep it on this host, readable by lifeboat only. It opens no data; whoever has it can write backups as this host.\n";
-    out += "secret: " + base::base64(secret.reveal()) + "\nsigning: " + base::base64(signing_seed.reveal()) + "\n";
+    out +=
+        "\n# Keep it on this host, readable by lifeboat only. It opens no data; whoever has it can "
+        "write backups as this host.\n";
+    out += "secret: " + base::base64(secret.reveal()) +
+           "\nsigning: " + base::base64(signing_seed.reveal()) + "\n";
     return base::Secret(std::move(out));
 }
 
@@ -108,7 +116,9 @@ Session Session::begin(std::span<const crypto::Recipient> recipients, base::Rand
 
 ReaderKeys::ReaderKeys(std::vector<crypto::Identity> identities, std::optional<Key256> host_secret,
                        std::vector<crypto::VerifyKey> signers)
-    : identities_(std::move(identities)), own_secret_(std::move(host_secret)), signers_(std::move(signers)) {}
+    : identities_(std::move(identities)),
+      own_secret_(std::move(host_secret)),
+      signers_(std::move(signers)) {}
 
 namespace {
 
@@ -132,18 +142,23 @@ Result<Key256> ReaderKeys::host_secret(BytesView envelope) const {
     return open_key(envelope, identities_);
 }
 
-Result<Key256> ReaderKeys::session_key(const Id128& session, BytesView envelope, const std::array<base::Byte, 32>& commitment) {
+Result<Key256> ReaderKeys::session_key(const Id128& session, BytesView envelope,
+                                       const std::array<base::Byte, 32>& commitment) {
     {
         const base::Lock lock(mutex_);
         const auto known = sessions_.find(session);
-        if (known != sessions_.end() && base::equal_constant_time(commitment_of(known->second, session), commitment)) {
+        if (known != sessions_.end() &&
+            base::equal_constant_time(commitment_of(known->second, session), commitment)) {
             return known->second;
         }
     }
     const Key256 key = TRY(open_key(envelope, identities_));
     if (!base::equal_constant_time(commitment_of(key, session), commitment)) {
-        return Error(Code::Corrupt, "session " + base::hex(session) + " holds another key than its writer signed for")
-            .hint("Somebody replaced objects of this repository: use another copy, and keep this one as evidence.");
+        return Error(Code::Corrupt, "session " + base::hex(session) +
+                                        " holds another key than its writer signed for")
+            .hint(
+                "Somebody replaced objects of this repository: use another copy, and keep this one "
+                "as evidence.");
     }
     const base::Lock lock(mutex_);
     sessions_.insert_or_assign(session, key);
@@ -154,8 +169,11 @@ Result<> ReaderKeys::check_signer(const crypto::VerifyKey& signer) const {
     if (std::find(signers_.begin(), signers_.end(), signer) != signers_.end()) {
         return {};
     }
-    return Error(Code::Denied, "signed by '" + signer.text() + "', which is not a trusted writer of this repository")
-        .hint("If that is your host's key, list it under 'signers' of the repository in lifeboat.yaml.");
+    return Error(Code::Denied, "signed by '" + signer.text() +
+                                   "', which is not a trusted writer of this repository")
+        .hint(
+            "If that is your host's key, list it under 'signers' of the repository in "
+            "lifeboat.yaml.");
 }
 
 }  // namespace lifeboat::repo

@@ -30,7 +30,11 @@ TEST(HostKeys, ComeBackFromTheirFile) {
 TEST(HostKeys, P10_ErrorsNeverEchoTheFile) {
     const test::RepoKeys keys(42);
     const std::string text = keys.host.text().reveal();
-    const std::vector<std::string> broken = {"", "secret", text.substr(1), text.substr(0, text.size() - 20), text.substr(0, text.find("secret:")),
+    const std::vector<std::string> broken = {"",
+                                             "secret",
+                                             text.substr(1),
+                                             text.substr(0, text.size() - 20),
+                                             text.substr(0, text.find("secret:")),
                                              text.substr(0, text.find("signing:"))};
     const std::string secret = base::base64(keys.host.secret.reveal()).substr(0, 12);
     for (const std::string& file : broken) {
@@ -62,33 +66,41 @@ TEST(ReaderKeys, OpenASessionThatItsWriterCommittedTo) {
         EXPECT_TRUE(same(*key, session.key));
     }
     ReaderKeys host = keys.host_reader();
-    EXPECT_TRUE(fails(host.session_key(session.id, session.envelope, session.commitment), Code::Denied));  // P4
+    EXPECT_TRUE(fails(host.session_key(session.id, session.envelope, session.commitment),
+                      Code::Denied));  // P4
     EXPECT_FALSE(host.has_identity());
 }
 
-// Anyone can seal to the recipients: the commitment is what ties the key to its writer. The cache must not weaken it.
+// Anyone can seal to the recipients: the commitment is what ties the key to its writer. The cache
+// must not weaken it.
 TEST(ReaderKeys, AReplacedEnvelopeIsCorruptAlsoAfterTheRightOne) {
     test::RepoKeys keys(45);
     const Session session = Session::begin(keys.recipients(), *keys.random);
     const Session other = Session::begin(keys.recipients(), *keys.random);
     ReaderKeys reader = keys.reader();
-    EXPECT_TRUE(fails(reader.session_key(session.id, other.envelope, session.commitment), Code::Corrupt));
+    EXPECT_TRUE(
+        fails(reader.session_key(session.id, other.envelope, session.commitment), Code::Corrupt));
     EXPECT_TRUE(ok(reader.session_key(session.id, session.envelope, session.commitment)));
-    EXPECT_TRUE(fails(reader.session_key(session.id, session.envelope, other.commitment), Code::Corrupt));
-    EXPECT_TRUE(fails(reader.session_key(other.id, session.envelope, session.commitment), Code::Corrupt));
+    EXPECT_TRUE(
+        fails(reader.session_key(session.id, session.envelope, other.commitment), Code::Corrupt));
+    EXPECT_TRUE(
+        fails(reader.session_key(other.id, session.envelope, session.commitment), Code::Corrupt));
 }
 
 TEST(ReaderKeys, AnEnvelopeThatHoldsNoKeyIsCorrupt) {
     test::RepoKeys keys(46);
     ReaderKeys reader = keys.reader();
-    const Bytes envelope = crypto::seal_envelope(test::noise(1, 31), keys.recipients(), *keys.random);
+    const Bytes envelope =
+        crypto::seal_envelope(test::noise(1, 31), keys.recipients(), *keys.random);
     EXPECT_TRUE(fails(reader.host_secret(envelope), Code::Corrupt));
     EXPECT_TRUE(fails(reader.host_secret({}), Code::Corrupt));
 }
 
 TEST(Ids, Are32HexadecimalDigits) {
     EXPECT_TRUE(ok(parse_id("00112233445566778899aabbccddeeff")));
-    for (const char* text : {"", "0011", "00112233445566778899aabbccddeef", "00112233445566778899aabbccddeeffaa", "zz112233445566778899aabbccddeeff"}) {
+    for (const char* text :
+         {"", "0011", "00112233445566778899aabbccddeef", "00112233445566778899aabbccddeeffaa",
+          "zz112233445566778899aabbccddeeff"}) {
         EXPECT_TRUE(fails(parse_id(text), Code::Corrupt)) << text;
     }
 }

@@ -6,10 +6,12 @@
 #include "repo/compress.h"
 #include "store/object_store.h"
 
-// Manifests. Tested by manifest_test.cc, tests/golden and tests/fuzz/fuzz_manifest.cc; docs/format/manifest.md is the format.
+// Manifests. Tested by manifest_test.cc, tests/golden and tests/fuzz/fuzz_manifest.cc;
+// docs/format/manifest.md is the format.
 //
-// Order of trust when reading: bounds, then the signature against pinned keys, then everything else. The clear part is covered by the
-// signature and is associated data of the sealed part, so neither half can be combined with another manifest's.
+// Order of trust when reading: bounds, then the signature against pinned keys, then everything
+// else. The clear part is covered by the signature and is associated data of the sealed part, so
+// neither half can be combined with another manifest's.
 
 namespace lifeboat::repo {
 
@@ -42,15 +44,23 @@ Json clear_part(const Manifest& m, const Id128& repository, const crypto::Verify
         objects.push(object_json(map.object));
     }
     Json json = Json::object();
-    json.set("format", kFormat).set("repository", base::hex(repository)).set("system", m.system).set("backup", m.backup);
-    json.set("stop", base::format_time(m.stop)).set("expires", m.expires.text()).set("signer", signer.text());
+    json.set("format", kFormat)
+        .set("repository", base::hex(repository))
+        .set("system", m.system)
+        .set("backup", m.backup);
+    json.set("stop", base::format_time(m.stop))
+        .set("expires", m.expires.text())
+        .set("signer", signer.text());
     json.set("objects", std::move(objects));
     return json;
 }
 
 Json counts_json(const BackupCounts& c) {
     Json json = Json::object();
-    json.set("files", c.files).set("bytes", c.bytes).set("zero_bytes", c.zero_bytes).set("changed_bytes", c.changed_bytes);
+    json.set("files", c.files)
+        .set("bytes", c.bytes)
+        .set("zero_bytes", c.zero_bytes)
+        .set("changed_bytes", c.changed_bytes);
     json.set("stored_bytes", c.stored_bytes).set("damaged_pages", c.damaged_pages);
     return json;
 }
@@ -59,7 +69,9 @@ Json sealed_part(const Manifest& m) {
     Json packs = Json::array();
     for (const auto& [index, pack] : m.packs) {
         Json json = Json::object();
-        json.set("index", index).set("pack", base::hex(pack.pack)).set("session", base::hex(pack.session));
+        json.set("index", index)
+            .set("pack", base::hex(pack.pack))
+            .set("session", base::hex(pack.session));
         packs.push(std::move(json));
     }
     Json maps = Json::array();
@@ -81,13 +93,17 @@ Json sealed_part(const Manifest& m) {
     Json json = Json::object();
     json.set("kind", m.kind == BackupKind::Full ? kFull : kIncremental).set("engine", m.engine);
     json.set("start", base::format_time(m.start)).set("parent", m.parent);
-    json.set("packs", std::move(packs)).set("maps", std::move(maps)).set("sessions", std::move(sessions));
-    json.set("counts", counts_json(m.counts)).set("damage", std::move(damage)).set("details", m.details);
+    json.set("packs", std::move(packs))
+        .set("maps", std::move(maps))
+        .set("sessions", std::move(sessions));
+    json.set("counts", counts_json(m.counts))
+        .set("damage", std::move(damage))
+        .set("details", m.details);
     return json;
 }
 
-// The envelope among `before_sealed` is random, so the key, and with it number 0, serves this one manifest: two backups that start in the same
-// second may well get the same id.
+// The envelope among `before_sealed` is random, so the key, and with it number 0, serves this one
+// manifest: two backups that start in the same second may well get the same id.
 Key256 manifest_key(const Key256& host_secret, const Id128& repository, BytesView before_sealed) {
     const RepositoryKeys keys = RepositoryKeys::derive(host_secret, repository);
     return crypto::derive_key(keys.map, crypto::sha256(before_sealed), "lifeboat v1 manifest");
@@ -97,7 +113,7 @@ struct Parts {
     BytesView clear;
     BytesView envelope;
     BytesView sealed;
-    BytesView before_sealed;     // what the sealed part is bound to
+    BytesView before_sealed;  // what the sealed part is bound to
     BytesView before_signature;
     BytesView signature;
 };
@@ -109,7 +125,8 @@ Result<Parts> split(BytesView bytes) {
         return Error(Code::Corrupt, "not a manifest: the magic is wrong");
     }
     if (magic[7] != kFormat) {
-        return Error(Code::Unsupported, "the manifest is of format " + std::to_string(magic[7]) + "; this lifeboat reads format 1")
+        return Error(Code::Unsupported, "the manifest is of format " + std::to_string(magic[7]) +
+                                            "; this lifeboat reads format 1")
             .hint("Use a newer lifeboat.");
     }
     const std::uint32_t clear = TRY(in.u32());
@@ -133,17 +150,20 @@ Result<std::array<base::Byte, N>> hex_member(const Json& json, std::string_view 
     const std::string digits = TRY(json.text(key));
     const auto bytes = base::from_hex(digits);
     if (!bytes || bytes->size() != N) {
-        return Error(Code::Corrupt, "'" + std::string(key) + "' is not " + std::to_string(N) + " bytes in hexadecimal");
+        return Error(Code::Corrupt, "'" + std::string(key) + "' is not " + std::to_string(N) +
+                                        " bytes in hexadecimal");
     }
     std::array<base::Byte, N> out{};
     std::copy(bytes->begin(), bytes->end(), out.begin());
     return out;
 }
 
-Result<std::uint64_t> count_member(const Json& json, std::string_view key, std::uint64_t most = std::numeric_limits<std::int64_t>::max()) {
+Result<std::uint64_t> count_member(const Json& json, std::string_view key,
+                                   std::uint64_t most = std::numeric_limits<std::int64_t>::max()) {
     const std::int64_t v = TRY(json.integer(key));
     if (v < 0 || static_cast<std::uint64_t>(v) > most) {
-        return Error(Code::Corrupt, "'" + std::string(key) + "' is " + std::to_string(v) + ", which is impossible");
+        return Error(Code::Corrupt, "'" + std::string(key) + "' is " + std::to_string(v) +
+                                        ", which is impossible");
     }
     return static_cast<std::uint64_t>(v);
 }
@@ -203,7 +223,8 @@ Result<> parse_packs(const Json& json, const std::vector<NeededObject>& objects,
     for (const Json& item : *packs) {
         PackRef ref;
         ref.object = objects[at++];
-        const std::uint64_t index = TRY(count_member(item, "index", std::numeric_limits<std::uint32_t>::max() - 1));
+        const std::uint64_t index =
+            TRY(count_member(item, "index", std::numeric_limits<std::uint32_t>::max() - 1));
         ref.pack = TRY(hex_member<16>(item, "pack"));
         ref.session = TRY(hex_member<16>(item, "session"));
         if (!m.packs.emplace(static_cast<std::uint32_t>(index), std::move(ref)).second) {
@@ -244,7 +265,8 @@ Result<> parse_damage(const Json& json, Manifest& m) {
 Result<> parse_sealed(const Json& json, const std::vector<NeededObject>& objects, Manifest& m) {
     const std::string kind = TRY(json.text("kind"));
     if (kind != kFull && kind != kIncremental) {
-        return Error(Code::Unsupported, "the backup is of unknown kind '" + kind + "'").hint("Use a newer lifeboat.");
+        return Error(Code::Unsupported, "the backup is of unknown kind '" + kind + "'")
+            .hint("Use a newer lifeboat.");
     }
     m.kind = kind == kFull ? BackupKind::Full : BackupKind::Incremental;
     m.engine = TRY(json.text("engine"));
@@ -267,7 +289,8 @@ Result<Bytes> unseal(const Parts& parts, const Key256& host_secret, const Id128&
     }
     crypto::Opener opener(manifest_key(host_secret, repository, parts.before_sealed));
     Bytes packed(parts.sealed.size() - crypto::kTagSize);
-    TRY(opener.open(0, parts.before_sealed, parts.sealed, packed).during("the manifest's sealed part"));
+    TRY(opener.open(0, parts.before_sealed, parts.sealed, packed)
+            .during("the manifest's sealed part"));
     return zstd_expand(packed, kMaxManifest);
 }
 
@@ -284,7 +307,8 @@ std::uint64_t Manifest::needed_bytes() const {
     return sum;
 }
 
-Result<Bytes> encode_manifest(const Manifest& m, const Id128& repository, const HostKeys& host, BytesView host_envelope) {
+Result<Bytes> encode_manifest(const Manifest& m, const Id128& repository, const HostKeys& host,
+                              BytesView host_envelope) {
     const crypto::SigningKey signing = host.signing_key();
     const std::string clear = clear_part(m, repository, signing.verify_key()).dump();
     const Bytes packed = zstd_pack(base::view(sealed_part(m).dump()), 3);
@@ -302,7 +326,8 @@ Result<Bytes> encode_manifest(const Manifest& m, const Id128& repository, const 
     const auto signature = signing.sign(bytes);
     bytes.insert(bytes.end(), signature.begin(), signature.end());
     if (bytes.size() > kMaxManifest) {
-        return Error(Code::InvalidInput, "the manifest would be " + base::human_size(bytes.size()) + ", more than a reader accepts");
+        return Error(Code::InvalidInput, "the manifest would be " + base::human_size(bytes.size()) +
+                                             ", more than a reader accepts");
     }
     return bytes;
 }
@@ -316,12 +341,14 @@ Result<ManifestOutline> read_outline(BytesView bytes) {
     return outline;
 }
 
-Result<OpenedManifest> open_manifest(BytesView bytes, const Id128& repository, const ReaderKeys& keys) {
+Result<OpenedManifest> open_manifest(BytesView bytes, const Id128& repository,
+                                     const ReaderKeys& keys) {
     const Parts parts = TRY(split(bytes));
     ManifestOutline outline = TRY(read_outline(bytes));
     TRY(keys.check_signer(outline.signer));
     if (outline.repository != repository) {
-        return Error(Code::Corrupt, "the manifest belongs to repository " + base::hex(outline.repository));
+        return Error(Code::Corrupt,
+                     "the manifest belongs to repository " + base::hex(outline.repository));
     }
     OpenedManifest opened;
     Result<Bytes> plain = Error(Code::Denied, "the manifest was written by another host");

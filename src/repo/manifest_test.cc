@@ -16,11 +16,18 @@ namespace {
 
 class ManifestTest : public testing::Test {
   protected:
-    ManifestTest() : envelope(crypto::seal_envelope(keys.host.secret.reveal(), keys.recipients(), *keys.random)) { repository.fill(0x42); }
+    ManifestTest()
+        : envelope(
+              crypto::seal_envelope(keys.host.secret.reveal(), keys.recipients(), *keys.random)) {
+        repository.fill(0x42);
+    }
 
     PackRef pack(std::uint8_t n, const char* room = "pack") {
         PackRef ref;
-        ref.object = {std::string("s/prod/") + room + "/20260301/" + std::string(31, '0') + std::to_string(n), 1000U + n, {}};
+        ref.object = {
+            std::string("s/prod/") + room + "/20260301/" + std::string(31, '0') + std::to_string(n),
+            1000U + n,
+            {}};
         ref.object.sha256.fill(n);
         ref.pack.fill(n);
         ref.session.fill(static_cast<base::Byte>(n / 2));
@@ -47,11 +54,15 @@ class ManifestTest : public testing::Test {
         }
         m.counts = {1022, 5'000'000'000'000, 1, 2, 3, 1};
         m.damage = {{"base/1/2", 12, "checksum says 1, page holds 2"}};
-        m.details = Json::object().set("lsn", "0/16B3748").set("tablespaces", Json::array().push("a \"quoted\" one"));
+        m.details = Json::object()
+                        .set("lsn", "0/16B3748")
+                        .set("tablespaces", Json::array().push("a \"quoted\" one"));
         return m;
     }
 
-    Bytes encode(const Manifest& m) { return encode_manifest(m, repository, keys.host, envelope).value(); }
+    Bytes encode(const Manifest& m) {
+        return encode_manifest(m, repository, keys.host, envelope).value();
+    }
 
     test::RepoKeys keys{31};
     Id128 repository{};
@@ -63,8 +74,10 @@ void expect_same(const NeededObject& a, const NeededObject& b) {
 }
 
 void expect_same(const Manifest& a, const Manifest& b) {
-    EXPECT_EQ(std::tie(a.system, a.backup, a.engine, a.kind, a.start, a.stop, a.expires, a.parent, a.sessions),
-              std::tie(b.system, b.backup, b.engine, b.kind, b.start, b.stop, b.expires, b.parent, b.sessions));
+    EXPECT_EQ(std::tie(a.system, a.backup, a.engine, a.kind, a.start, a.stop, a.expires, a.parent,
+                       a.sessions),
+              std::tie(b.system, b.backup, b.engine, b.kind, b.start, b.stop, b.expires, b.parent,
+                       b.sessions));
     ASSERT_EQ(a.packs.size(), b.packs.size());
     for (const auto& [index, pack] : a.packs) {
         expect_same(pack.object, b.packs.at(index).object);
@@ -76,10 +89,13 @@ void expect_same(const Manifest& a, const Manifest& b) {
         expect_same(a.maps[i].object, b.maps[i].object);
         EXPECT_EQ(a.maps[i].pack, b.maps[i].pack);
     }
-    EXPECT_EQ(std::tie(a.counts.files, a.counts.bytes, a.counts.zero_bytes, a.counts.changed_bytes, a.counts.stored_bytes, a.counts.damaged_pages),
-              std::tie(b.counts.files, b.counts.bytes, b.counts.zero_bytes, b.counts.changed_bytes, b.counts.stored_bytes, b.counts.damaged_pages));
+    EXPECT_EQ(std::tie(a.counts.files, a.counts.bytes, a.counts.zero_bytes, a.counts.changed_bytes,
+                       a.counts.stored_bytes, a.counts.damaged_pages),
+              std::tie(b.counts.files, b.counts.bytes, b.counts.zero_bytes, b.counts.changed_bytes,
+                       b.counts.stored_bytes, b.counts.damaged_pages));
     ASSERT_EQ(a.damage.size(), b.damage.size());
-    EXPECT_EQ(std::tie(a.damage[0].path, a.damage[0].page, a.damage[0].why), std::tie(b.damage[0].path, b.damage[0].page, b.damage[0].why));
+    EXPECT_EQ(std::tie(a.damage[0].path, a.damage[0].page, a.damage[0].why),
+              std::tie(b.damage[0].path, b.damage[0].page, b.damage[0].why));
     EXPECT_EQ(a.details.dump(), b.details.dump());
 }
 
@@ -92,7 +108,8 @@ TEST_F(ManifestTest, ComesBackToAnIdentityAndToItsOwnHost) {
         ASSERT_TRUE(ok(opened));
         expect_same(opened->manifest, sample());
         EXPECT_EQ(opened->manifest.signer, keys.host.signing_key().verify_key());
-        EXPECT_TRUE(base::equal_constant_time(opened->host_secret.reveal(), keys.host.secret.reveal()));
+        EXPECT_TRUE(
+            base::equal_constant_time(opened->host_secret.reveal(), keys.host.secret.reveal()));
         EXPECT_EQ(opened->manifest.needed_bytes(), 5000U + 0 + 1 + 3 + 8 + 9);
     }
 }
@@ -113,25 +130,33 @@ TEST_F(ManifestTest, OutlineNeedsNoKey) {
 TEST_F(ManifestTest, AWriterThatIsNotPinnedIsDenied) {
     const Bytes bytes = encode(sample());
     const test::RepoKeys other(32);
-    const ReaderKeys wrong({keys.identities[0]}, keys.host.secret, {other.host.signing_key().verify_key()});
+    const ReaderKeys wrong({keys.identities[0]}, keys.host.secret,
+                           {other.host.signing_key().verify_key()});
     const ReaderKeys nobody({keys.identities[0]}, keys.host.secret, {});
     for (const ReaderKeys* reader : {&wrong, &nobody}) {
         const auto opened = open_manifest(bytes, repository, *reader);
         ASSERT_TRUE(fails(opened, Code::Denied));
         EXPECT_EQ(opened.error().message(),
-                  "signed by '" + keys.host.signing_key().verify_key().text() + "', which is not a trusted writer of this repository");
+                  "signed by '" + keys.host.signing_key().verify_key().text() +
+                      "', which is not a trusted writer of this repository");
     }
 }
 
-// Another pinned host seals to the same recipients: its own secret fits its own manifests only, an identity fits all.
+// Another pinned host seals to the same recipients: its own secret fits its own manifests only, an
+// identity fits all.
 TEST_F(ManifestTest, AnotherHostsSecretOpensNothingAndAnIdentityDoes) {
     const Bytes bytes = encode(sample());
     const test::RepoKeys other(32);
     const auto signer = keys.host.signing_key().verify_key();
-    EXPECT_TRUE(fails(open_manifest(bytes, repository, ReaderKeys({}, other.host.secret, {signer})), Code::Denied));
-    EXPECT_TRUE(ok(open_manifest(bytes, repository, ReaderKeys({keys.identities[0]}, other.host.secret, {signer}))));
-    EXPECT_TRUE(fails(open_manifest(bytes, repository, ReaderKeys(other.identities, std::nullopt, {signer})), Code::Denied));
-    EXPECT_TRUE(fails(open_manifest(bytes, repository, ReaderKeys({}, std::nullopt, {signer})), Code::Denied));
+    EXPECT_TRUE(fails(open_manifest(bytes, repository, ReaderKeys({}, other.host.secret, {signer})),
+                      Code::Denied));
+    EXPECT_TRUE(ok(open_manifest(bytes, repository,
+                                 ReaderKeys({keys.identities[0]}, other.host.secret, {signer}))));
+    EXPECT_TRUE(fails(
+        open_manifest(bytes, repository, ReaderKeys(other.identities, std::nullopt, {signer})),
+        Code::Denied));
+    EXPECT_TRUE(fails(open_manifest(bytes, repository, ReaderKeys({}, std::nullopt, {signer})),
+                      Code::Denied));
 }
 
 TEST_F(ManifestTest, AnotherRepositorysManifestIsCorrupt) {
@@ -168,14 +193,17 @@ TEST_F(ManifestTest, ANewerFormatIsUnsupportedAndNamed) {
     EXPECT_EQ(newer.error().message(), "the manifest is of format 2; this lifeboat reads format 1");
 }
 
-// Two systems of one host that start in the same second can draw the same id. Their sealed parts must not share a key and nonce.
+// Two systems of one host that start in the same second can draw the same id. Their sealed parts
+// must not share a key and nonce.
 TEST_F(ManifestTest, TwoManifestsOfOneBackupIdShareNoKeyStream) {
     const Bytes a = encode(sample());
     envelope = crypto::seal_envelope(keys.host.secret.reveal(), keys.recipients(), *keys.random);
     Manifest other = sample();
     other.system = "second";
     const Bytes b = encode(other);
-    const auto sealed = [](const Bytes& bytes) { return Bytes(bytes.end() - 64 - 200, bytes.end() - 64 - 16); };
+    const auto sealed = [](const Bytes& bytes) {
+        return Bytes(bytes.end() - 64 - 200, bytes.end() - 64 - 16);
+    };
     EXPECT_NE(sealed(a), sealed(b));
     envelope = crypto::seal_envelope(keys.host.secret.reveal(), keys.recipients(), *keys.random);
     const Bytes c = encode(sample());
@@ -186,7 +214,8 @@ TEST_F(ManifestTest, TwoManifestsOfOneBackupIdShareNoKeyStream) {
     EXPECT_LT(equal, 10U);  // the same plain text under the same key and nonce would be 184
 }
 
-// ---- Signed, and wrong all the same: a writer with a bug, or a stolen one --------------------------------------------
+// ---- Signed, and wrong all the same: a writer with a bug, or a stolen one
+// --------------------------------------------
 
 struct Halves {
     BytesView clear;
@@ -223,7 +252,8 @@ TEST_F(ManifestTest, HalvesOfTwoManifestsDoNotFitEvenIfSigned) {
     const Bytes b = encode(m);
     EXPECT_EQ(join(halves_of(a), keys.host), a);
     const Halves mixed{halves_of(a).clear, halves_of(a).envelope, halves_of(b).sealed};
-    EXPECT_TRUE(fails(open_manifest(join(mixed, keys.host), repository, keys.reader()), Code::Corrupt));
+    EXPECT_TRUE(
+        fails(open_manifest(join(mixed, keys.host), repository, keys.reader()), Code::Corrupt));
 }
 
 Bytes forge(const std::string& clear, const HostKeys& host) {
@@ -232,9 +262,11 @@ Bytes forge(const std::string& clear, const HostKeys& host) {
 
 TEST_F(ManifestTest, ImpossibleClearPartsAreCorrupt) {
     const std::string signer = keys.host.signing_key().verify_key().text();
-    const std::string good = R"({"format":1,"repository":"42424242424242424242424242424242","system":"prod","backup":"b","stop":"2026-01-23T02:00:00Z",)"
-                             R"("expires":"20260222","signer":")" +
-                             signer + R"(","objects":[{"name":"a","size":1,"sha256":")" + std::string(64, '0') + R"("}]})";
+    const std::string good =
+        R"({"format":1,"repository":"42424242424242424242424242424242","system":"prod","backup":"b","stop":"2026-01-23T02:00:00Z",)"
+        R"("expires":"20260222","signer":")" +
+        signer + R"(","objects":[{"name":"a","size":1,"sha256":")" + std::string(64, '0') +
+        R"("}]})";
     ASSERT_TRUE(ok(read_outline(forge(good, keys.host))));
     const std::vector<std::pair<std::string, std::string>> spoil = {
         {R"("size":1,)", R"("size":-1,)"},
@@ -253,7 +285,8 @@ TEST_F(ManifestTest, ImpossibleClearPartsAreCorrupt) {
         clear.replace(clear.find(from), from.size(), to);
         EXPECT_FALSE(read_outline(forge(clear, keys.host))) << to;
     }
-    EXPECT_TRUE(fails(open_manifest(forge(good, keys.host), repository, keys.host_reader()), Code::Denied));  // nothing sealed: not openable
+    EXPECT_TRUE(fails(open_manifest(forge(good, keys.host), repository, keys.host_reader()),
+                      Code::Denied));  // nothing sealed: not openable
 }
 
 }  // namespace

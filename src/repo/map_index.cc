@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::size_t kRecentFrames = 8;
 
-// The signed manifest names the digest: a map pack that differs in one bit is refused before it is decoded.
+// The signed manifest names the digest: a map pack that differs in one bit is refused before it is
+// decoded.
 Result<> check_digest(BytesView bytes, const NeededObject& object) {
     if (bytes.size() != object.size || crypto::sha256(bytes) != object.sha256) {
         return Error(Code::Corrupt, "'" + object.name + "' differs from what the manifest names")
@@ -40,10 +41,12 @@ Result<> append_slice(std::optional<FileMap>& whole, FileMap slice) {
 
 }  // namespace
 
-Result<std::unique_ptr<MapIndex>> MapIndex::open(store::ObjectStore& store, const Id128& repository, const OpenedManifest& manifest) {
+Result<std::unique_ptr<MapIndex>> MapIndex::open(store::ObjectStore& store, const Id128& repository,
+                                                 const OpenedManifest& manifest) {
     std::unique_ptr<MapIndex> index(new MapIndex(store));
     const Key256 map_key = RepositoryKeys::derive(manifest.host_secret, repository).map;
-    TRY(index->load(repository, manifest.manifest, map_key).during("reading the maps of backup '" + manifest.manifest.backup + "'"));
+    TRY(index->load(repository, manifest.manifest, map_key)
+            .during("reading the maps of backup '" + manifest.manifest.backup + "'"));
     return index;
 }
 
@@ -56,7 +59,8 @@ Result<> MapIndex::load(const Id128& repository, const Manifest& manifest, const
         pack.object = ref.object.name;
         pack.header = TRY(PackHeader::parse(bytes));
         if (pack.header.repository != repository || pack.header.kind != PackKind::Map) {
-            return Error(Code::Corrupt, "'" + ref.object.name + "' is not a map pack of this repository");
+            return Error(Code::Corrupt,
+                         "'" + ref.object.name + "' is not a map pack of this repository");
         }
         FrameOpener opener(pack.header, map_key);
         pack.frames = TRY(opener.table(bytes, bytes.size(), pack.header.frames_at));
@@ -68,7 +72,8 @@ Result<> MapIndex::load(const Id128& repository, const Manifest& manifest, const
 
 Result<> MapIndex::index_pack(std::uint32_t pack, BytesView bytes) {
     for (std::uint32_t number = 0; number < packs_[pack].frames.size(); ++number) {
-        const Frame frame = TRY(decode({pack, number, 0}, bytes.subspan(packs_[pack].frames[number].offset)));
+        const Frame frame =
+            TRY(decode({pack, number, 0}, bytes.subspan(packs_[pack].frames[number].offset)));
         for (std::uint32_t slot = 0; slot < frame.maps.size(); ++slot) {
             const FileMap& map = frame.maps[slot];
             Summary& summary = summaries_[map.path];
@@ -98,7 +103,8 @@ Result<MapIndex::Frame> MapIndex::decode(Place place, BytesView sealed) const {
     const Pack& pack = packs_[place.pack];
     const FrameEntry& entry = pack.frames[place.frame];
     FrameOpener opener(pack.header, map_key_);
-    const Bytes plain = TRY(opener.open(place.frame, entry, sealed).during("map pack '" + pack.object + "'"));
+    const Bytes plain =
+        TRY(opener.open(place.frame, entry, sealed).during("map pack '" + pack.object + "'"));
     base::ByteReader in(plain);
     Frame frame;
     while (!in.at_end() && entry.kind == FrameKind::FileMaps) {

@@ -16,7 +16,9 @@ namespace {
 // Map packs by hand: what a writer with a bug, or a stolen one, could sign.
 class MapIndexTest : public testing::Test {
   protected:
-    MapIndexTest() { keys = RepositoryKeys::derive(world.keys.host.secret, world.repository->id()); }
+    MapIndexTest() {
+        keys = RepositoryKeys::derive(world.keys.host.secret, world.repository->id());
+    }
 
     FileMap large(std::uint64_t slices) {
         FileMap map;
@@ -27,7 +29,8 @@ class MapIndexTest : public testing::Test {
     }
 
     // A backup with one map pack that holds `maps`, each in a frame of its own.
-    Result<std::unique_ptr<MapIndex>> index_of(const std::vector<FileMap>& maps, PackKind kind = PackKind::Map) {
+    Result<std::unique_ptr<MapIndex>> index_of(const std::vector<FileMap>& maps,
+                                               PackKind kind = PackKind::Map) {
         const Session session{Id128{}, keys.map, {}, {}};
         PackBuilder builder(world.repository->id(), random_id(*world.random), session, kind, 1);
         for (const FileMap& map : maps) {
@@ -42,6 +45,7 @@ class MapIndexTest : public testing::Test {
         opened.manifest.maps = {{{"maps", bytes.size(), crypto::sha256(bytes)}, {}, {}}};
         return MapIndex::open(*world.store, world.repository->id(), opened);
     }
+
     Result<> visit(MapIndex& index) {
         return index.for_each([](const FileMap&) -> Result<> { return {}; });
     }
@@ -66,8 +70,10 @@ struct Order {
 
 TEST_F(MapIndexTest, MissingOrMixedSlicesAreCorrupt) {
     const auto slices = slices_of(large(3));
-    const std::vector<Order> orders = {{"no first", {1, 2}}, {"only the last", {2}},         {"no last", {0, 1}},       {"only the first", {0}},
-                                       {"no middle", {0, 2}}, {"twice the first", {0, 0, 1, 2}}, {"backwards", {2, 1, 0}}, {"twice all", {0, 1, 2, 0, 1, 2}}};
+    const std::vector<Order> orders = {{"no first", {1, 2}},     {"only the last", {2}},
+                                       {"no last", {0, 1}},      {"only the first", {0}},
+                                       {"no middle", {0, 2}},    {"twice the first", {0, 0, 1, 2}},
+                                       {"backwards", {2, 1, 0}}, {"twice all", {0, 1, 2, 0, 1, 2}}};
     for (const Order& order : orders) {
         std::vector<FileMap> chosen;
         for (const std::size_t i : order.slices) {
@@ -89,10 +95,13 @@ TEST_F(MapIndexTest, AMapPackIsWhatTheManifestSignedOrNothing) {
         Bytes bad = good;
         bad[at] ^= 0x04U;
         world.replace("maps", bad);
-        EXPECT_TRUE(fails(MapIndex::open(*world.store, world.repository->id(), opened), Code::Corrupt)) << at;
+        EXPECT_TRUE(
+            fails(MapIndex::open(*world.store, world.repository->id(), opened), Code::Corrupt))
+            << at;
     }
     world.remove("maps");
-    EXPECT_TRUE(fails(MapIndex::open(*world.store, world.repository->id(), opened), Code::NotFound));
+    EXPECT_TRUE(
+        fails(MapIndex::open(*world.store, world.repository->id(), opened), Code::NotFound));
 }
 
 TEST_F(MapIndexTest, OtherPacksAreNoMapPacks) {

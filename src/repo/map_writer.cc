@@ -8,16 +8,21 @@ constexpr std::size_t kFrameTarget = 256 * base::kKiB;
 constexpr std::size_t kPackTarget = 16 * base::kMiB;
 constexpr int kLevel = 3;
 
-// A session whose key is the map key: map packs carry no envelope, manifests do (docs/format/pack.md).
+// A session whose key is the map key: map packs carry no envelope, manifests do
+// (docs/format/pack.md).
 Session map_session(const Key256& map_key) {
     return {Id128{}, map_key, {}, {}};
 }
 
 }  // namespace
 
-Capture::MapWriter::MapWriter(const Id128& repository, const Key256& map_key, std::string system, policy::ExpiryDay expires,
-                              base::Random& random, Uploader& uploader)
-    : repository_(repository), session_(map_session(map_key)), system_(std::move(system)), expires_(expires), random_(random),
+Capture::MapWriter::MapWriter(const Id128& repository, const Key256& map_key, std::string system,
+                              policy::ExpiryDay expires, base::Random& random, Uploader& uploader)
+    : repository_(repository),
+      session_(map_session(map_key)),
+      system_(std::move(system)),
+      expires_(expires),
+      random_(random),
       uploader_(uploader) {}
 
 Result<> Capture::MapWriter::add(const FileMap& map, const FingerprintList* list) {
@@ -27,7 +32,8 @@ Result<> Capture::MapWriter::add(const FileMap& map, const FingerprintList* list
         slice.encode(encoded);
         TRY(append(FrameKind::FileMaps, maps_, encoded.bytes()));
     }
-    for (std::size_t first = 0; list != nullptr && first < list->pages.size(); first += kPagesPerSlice) {
+    for (std::size_t first = 0; list != nullptr && first < list->pages.size();
+         first += kPagesPerSlice) {
         const std::size_t count = std::min<std::size_t>(kPagesPerSlice, list->pages.size() - first);
         base::ByteWriter encoded;
         encode_fingerprints(map.path, first, std::span(list->pages).subspan(first, count), encoded);
@@ -49,7 +55,8 @@ Result<> Capture::MapWriter::flush(FrameKind kind, base::ByteWriter& buffer) {
         return {};
     }
     if (pack_ == nullptr) {
-        pack_ = std::make_unique<PackBuilder>(repository_, random_id(random_), session_, PackKind::Map, kLevel);
+        pack_ = std::make_unique<PackBuilder>(repository_, random_id(random_), session_,
+                                              PackKind::Map, kLevel);
     }
     const Bytes plain = buffer.take();
     buffer = base::ByteWriter();
@@ -67,11 +74,12 @@ Result<> Capture::MapWriter::submit() {
         const base::Lock lock(written_mutex_);
         written_.resize(submitted_);
     }
-    return uploader_.submit(map_pack_name(system_, expires_, ref.pack), std::move(bytes), [this, ref, place](NeededObject object) mutable {
-        ref.object = std::move(object);
-        const base::Lock lock(written_mutex_);
-        written_[place] = std::move(ref);
-    });
+    return uploader_.submit(map_pack_name(system_, expires_, ref.pack), std::move(bytes),
+                            [this, ref, place](NeededObject object) mutable {
+                                ref.object = std::move(object);
+                                const base::Lock lock(written_mutex_);
+                                written_[place] = std::move(ref);
+                            });
 }
 
 Result<> Capture::MapWriter::finish() {

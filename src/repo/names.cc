@@ -37,7 +37,8 @@ std::string hex_number(std::uint64_t value, int digits) {
 
 // Exactly `digits` upper-case hexadecimal digits.
 bool parse_hex(std::string_view text, std::size_t digits, std::uint64_t& out) {
-    if (text.size() != digits || text.find_first_not_of("0123456789ABCDEF") != std::string_view::npos) {
+    if (text.size() != digits ||
+        text.find_first_not_of("0123456789ABCDEF") != std::string_view::npos) {
         return false;
     }
     return std::from_chars(text.data(), text.data() + text.size(), out, 16).ec == std::errc{};
@@ -50,7 +51,8 @@ std::string system_prefix(std::string_view system) {
 bool parse_range(std::string_view timeline, std::string_view lsns, StreamRange& out) {
     std::uint64_t tli = 0;
     const auto ends = split(lsns, '-');
-    if (ends.size() != 2 || !parse_hex(timeline, 8, tli) || !parse_hex(ends[0], 16, out.from) || !parse_hex(ends[1], 16, out.to)) {
+    if (ends.size() != 2 || !parse_hex(timeline, 8, tli) || !parse_hex(ends[0], 16, out.from) ||
+        !parse_hex(ends[1], 16, out.to)) {
         return false;
     }
     out.timeline = static_cast<std::uint32_t>(tli);
@@ -72,7 +74,8 @@ bool is_of(std::string_view text, std::string_view alphabet) {
 }
 
 bool is_system(std::string_view text) {
-    return !text.empty() && text.size() <= 40 && is_of(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return !text.empty() && text.size() <= 40 &&
+           is_of(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
 }
 
 bool is_lower_hex(std::string_view text, std::size_t digits) {
@@ -81,16 +84,19 @@ bool is_lower_hex(std::string_view text, std::size_t digits) {
 
 // "<start>-<4 hex digits>"
 bool is_backup_id(std::string_view text) {
-    return text.size() == 21 && text[16] == '-' && base::parse_compact_time(text.substr(0, 16)) && is_lower_hex(text.substr(17), 4);
+    return text.size() == 21 && text[16] == '-' && base::parse_compact_time(text.substr(0, 16)) &&
+           is_lower_hex(text.substr(17), 4);
 }
 
 // "s/<system>/<room>/<E>/<32 hex digits><suffix>"
-bool is_pack_name(const std::vector<std::string_view>& parts, std::string_view room, std::string_view suffix) {
+bool is_pack_name(const std::vector<std::string_view>& parts, std::string_view room,
+                  std::string_view suffix) {
     if (parts.size() != 5 || parts[2] != room) {
         return false;
     }
     std::string_view file = parts[4];
-    return policy::ExpiryDay::parse(parts[3]) && drop_suffix(file, suffix) && is_lower_hex(file, 32);
+    return policy::ExpiryDay::parse(parts[3]) && drop_suffix(file, suffix) &&
+           is_lower_hex(file, 32);
 }
 
 // "s/<system>/history/<tli>-<16 hex digits>.history"
@@ -99,8 +105,8 @@ bool parse_history(const std::vector<std::string_view>& parts, std::uint64_t& ti
         return false;
     }
     std::string_view file = parts[3];
-    return drop_suffix(file, ".history") && file.size() == 25 && file[8] == '-' && parse_hex(file.substr(0, 8), 8, timeline) &&
-           is_lower_hex(file.substr(9), 16);
+    return drop_suffix(file, ".history") && file.size() == 25 && file[8] == '-' &&
+           parse_hex(file.substr(0, 8), 8, timeline) && is_lower_hex(file.substr(9), 16);
 }
 
 bool is_writer_name(std::string_view file) {
@@ -126,7 +132,8 @@ std::string manifest_prefix(std::string_view system) {
 }
 
 std::string ManifestName::text() const {
-    return manifest_prefix(system) + base::compact_time(stop) + "-" + expires.text() + "-" + backup + ".manifest";
+    return manifest_prefix(system) + base::compact_time(stop) + "-" + expires.text() + "-" +
+           backup + ".manifest";
 }
 
 Result<ManifestName> ManifestName::parse(std::string_view object_name) {
@@ -159,9 +166,12 @@ std::string make_backup_id(base::Timestamp start, base::Random& random) {
 
 std::string stream_prefix(std::string_view system, StreamObject kind) {
     switch (kind) {
-        case StreamObject::Piece: return system_prefix(system) + "wal/";
-        case StreamObject::Gathered: return system_prefix(system) + "walpack/";
-        case StreamObject::Gap: return system_prefix(system) + "gap/";
+        case StreamObject::Piece:
+            return system_prefix(system) + "wal/";
+        case StreamObject::Gathered:
+            return system_prefix(system) + "walpack/";
+        case StreamObject::Gap:
+            return system_prefix(system) + "gap/";
     }
     return {};
 }
@@ -171,7 +181,8 @@ std::string history_prefix(std::string_view system) {
 }
 
 std::string history_name(std::string_view system, std::uint32_t timeline, BytesView digest) {
-    return history_prefix(system) + hex_number(timeline, 8) + "-" + base::hex(digest.first(8)) + ".history";
+    return history_prefix(system) + hex_number(timeline, 8) + "-" + base::hex(digest.first(8)) +
+           ".history";
 }
 
 Result<std::uint32_t> history_timeline(std::string_view object_name) {
@@ -186,9 +197,12 @@ std::string StreamName::text() const {
     const std::string lsns = hex_number(range.from, 16) + "-" + hex_number(range.to, 16);
     const std::string tail = hex_number(range.timeline, 8) + "/" + lsns;
     switch (kind) {
-        case StreamObject::Piece: return stream_prefix(system, kind) + expires.text() + "/" + tail + ".piece";
-        case StreamObject::Gathered: return stream_prefix(system, kind) + expires.text() + "/" + tail + ".pack";
-        case StreamObject::Gap: return stream_prefix(system, kind) + tail + ".gap";
+        case StreamObject::Piece:
+            return stream_prefix(system, kind) + expires.text() + "/" + tail + ".piece";
+        case StreamObject::Gathered:
+            return stream_prefix(system, kind) + expires.text() + "/" + tail + ".pack";
+        case StreamObject::Gap:
+            return stream_prefix(system, kind) + tail + ".gap";
     }
     return {};
 }
@@ -201,7 +215,8 @@ Result<StreamName> StreamName::parse(std::string_view object_name) {
     }
     name.system = parts[1];
     std::string_view lsns = parts.back();
-    if (parts[2] == "gap" && parts.size() == 5 && drop_suffix(lsns, ".gap") && parse_range(parts[3], lsns, name.range)) {
+    if (parts[2] == "gap" && parts.size() == 5 && drop_suffix(lsns, ".gap") &&
+        parse_range(parts[3], lsns, name.range)) {
         name.kind = StreamObject::Gap;
         return name;
     }
@@ -247,9 +262,12 @@ ObjectClass classify(std::string_view object_name) {
         return ObjectClass::Unknown;
     }
     switch (stream->kind) {
-        case StreamObject::Piece: return ObjectClass::Piece;
-        case StreamObject::Gathered: return ObjectClass::Gathered;
-        case StreamObject::Gap: return ObjectClass::Gap;
+        case StreamObject::Piece:
+            return ObjectClass::Piece;
+        case StreamObject::Gathered:
+            return ObjectClass::Gathered;
+        case StreamObject::Gap:
+            return ObjectClass::Gap;
     }
     return ObjectClass::Unknown;
 }
@@ -263,8 +281,10 @@ Result<policy::ExpiryDay> expiry_of(std::string_view object_name) {
         case ObjectClass::DataPack:
         case ObjectClass::MapPack:
         case ObjectClass::Piece:
-        case ObjectClass::Gathered: return policy::ExpiryDay::parse(split(object_name, '/')[3]);
-        default: return foreign(object_name);
+        case ObjectClass::Gathered:
+            return policy::ExpiryDay::parse(split(object_name, '/')[3]);
+        default:
+            return foreign(object_name);
     }
 }
 

@@ -27,6 +27,7 @@ struct ManifestName {
     std::string text() const;
     static Result<ManifestName> parse(std::string_view object_name);  // Corrupt
 };
+
 std::string manifest_prefix(std::string_view system);
 // "<start>-<4 hex digits>"
 std::string make_backup_id(base::Timestamp start, base::Random& random);
@@ -39,23 +40,38 @@ struct StreamRange {
     auto operator<=>(const StreamRange&) const = default;
 };
 enum class StreamObject { Piece, Gathered, Gap };
+
 struct StreamName {
     StreamObject kind = StreamObject::Piece;
     std::string system;
     policy::ExpiryDay expires;  // unused for gaps
     StreamRange range;
     std::string text() const;
-    static Result<StreamName> parse(std::string_view object_name);  // Corrupt; a range is never empty
+    static Result<StreamName> parse(
+        std::string_view object_name);  // Corrupt; a range is never empty
 };
+
 std::string stream_prefix(std::string_view system, StreamObject kind);
 std::string history_prefix(std::string_view system);
 std::string history_name(std::string_view system, std::uint32_t timeline, BytesView digest);
 Result<std::uint32_t> history_timeline(std::string_view object_name);  // Corrupt
 
 // What an object is for, from its name alone: for key-less checks and retention.
-enum class ObjectClass { Repository, Writer, DataPack, MapPack, Manifest, Piece, Gathered, History, Gap, Unknown };
+enum class ObjectClass {
+    Repository,
+    Writer,
+    DataPack,
+    MapPack,
+    Manifest,
+    Piece,
+    Gathered,
+    History,
+    Gap,
+    Unknown
+};
 ObjectClass classify(std::string_view object_name);
-// The expiry day that a pack, map, manifest, piece or gathered pack carries in its name; Corrupt for names without one.
+// The expiry day that a pack, map, manifest, piece or gathered pack carries in its name; Corrupt
+// for names without one.
 Result<policy::ExpiryDay> expiry_of(std::string_view object_name);
 
 }  // namespace lifeboat::repo

@@ -27,22 +27,27 @@ TEST(Names, AreThoseOfTheFormatPage) {
     pack[0] = 0xab;
     pack[15] = 0x01;
     const std::string id = "ab000000000000000000000000000001";
-    EXPECT_EQ(data_pack_name("prod", day("20260222"), pack), "s/prod/pack/20260222/" + id + ".pack");
+    EXPECT_EQ(data_pack_name("prod", day("20260222"), pack),
+              "s/prod/pack/20260222/" + id + ".pack");
     EXPECT_EQ(map_pack_name("prod", day("20260222"), pack), "s/prod/map/20260222/" + id + ".map");
     EXPECT_EQ(writer_name("0011223344556677"), "writers/0011223344556677.json");
-    const ManifestName manifest{"prod", at("20260123T020714Z"), day("20260222"), "20260123T020000Z-7f3a"};
-    EXPECT_EQ(manifest.text(), "s/prod/manifest/20260123T020714Z-20260222-20260123T020000Z-7f3a.manifest");
+    const ManifestName manifest{"prod", at("20260123T020714Z"), day("20260222"),
+                                "20260123T020000Z-7f3a"};
+    EXPECT_EQ(manifest.text(),
+              "s/prod/manifest/20260123T020714Z-20260222-20260123T020000Z-7f3a.manifest");
     const StreamRange range{0xA, 0x16B374D848, 0x16B3800000};
     EXPECT_EQ((StreamName{StreamObject::Piece, "prod", day("20260222"), range}.text()),
               "s/prod/wal/20260222/0000000A/00000016B374D848-00000016B3800000.piece");
     EXPECT_EQ((StreamName{StreamObject::Gathered, "prod", day("20260222"), range}.text()),
               "s/prod/walpack/20260222/0000000A/00000016B374D848-00000016B3800000.pack");
-    EXPECT_EQ((StreamName{StreamObject::Gap, "prod", {}, range}.text()), "s/prod/gap/0000000A/00000016B374D848-00000016B3800000.gap");
+    EXPECT_EQ((StreamName{StreamObject::Gap, "prod", {}, range}.text()),
+              "s/prod/gap/0000000A/00000016B374D848-00000016B3800000.gap");
     EXPECT_EQ(history_name("prod", 2, pack), "s/prod/history/00000002-ab00000000000000.history");
 }
 
 TEST(Names, ManifestNamesComeBackAsTheyWent) {
-    const std::string text = "s/db-1/manifest/20260123T020714Z-20260222-20260123T020000Z-7f3a.manifest";
+    const std::string text =
+        "s/db-1/manifest/20260123T020714Z-20260222-20260123T020000Z-7f3a.manifest";
     const auto name = ManifestName::parse(text);
     ASSERT_TRUE(ok(name));
     EXPECT_EQ(name->text(), text);
@@ -53,9 +58,10 @@ TEST(Names, ManifestNamesComeBackAsTheyWent) {
 }
 
 TEST(Names, StreamNamesComeBackAsTheyWent) {
-    for (const std::string text : {"s/prod/wal/20260222/0000000A/00000016B374D848-00000016B3800000.piece",
-                                   "s/prod/walpack/20260222/FFFFFFFF/0000000000000000-FFFFFFFFFFFFFFFF.pack",
-                                   "s/prod/gap/00000001/0000000000000000-0000000000000001.gap"}) {
+    for (const std::string text :
+         {"s/prod/wal/20260222/0000000A/00000016B374D848-00000016B3800000.piece",
+          "s/prod/walpack/20260222/FFFFFFFF/0000000000000000-FFFFFFFFFFFFFFFF.pack",
+          "s/prod/gap/00000001/0000000000000000-0000000000000001.gap"}) {
         const auto name = StreamName::parse(text);
         ASSERT_TRUE(ok(name)) << text;
         EXPECT_EQ(name->text(), text);
@@ -81,9 +87,12 @@ std::vector<Class> all_classes() {
             {"writers/0011223344556677.json", ObjectClass::Writer, ""},
             {"s/a/pack/20260101/" + kHex32 + ".pack", ObjectClass::DataPack, "20260101"},
             {"s/a/map/20260102/" + kHex32 + ".map", ObjectClass::MapPack, "20260102"},
-            {"s/a/manifest/20260123T020714Z-20260222-20260123T020000Z-7f3a.manifest", ObjectClass::Manifest, "20260222"},
-            {"s/a/wal/20260103/00000001/0000000000000000-0000000000000001.piece", ObjectClass::Piece, "20260103"},
-            {"s/a/walpack/20260104/00000001/0000000000000000-0000000000000001.pack", ObjectClass::Gathered, "20260104"},
+            {"s/a/manifest/20260123T020714Z-20260222-20260123T020000Z-7f3a.manifest",
+             ObjectClass::Manifest, "20260222"},
+            {"s/a/wal/20260103/00000001/0000000000000000-0000000000000001.piece",
+             ObjectClass::Piece, "20260103"},
+            {"s/a/walpack/20260104/00000001/0000000000000000-0000000000000001.pack",
+             ObjectClass::Gathered, "20260104"},
             {"s/a/history/00000002-0011223344556677.history", ObjectClass::History, ""},
             {"s/a/gap/00000001/0000000000000000-0000000000000001.gap", ObjectClass::Gap, ""}};
 }
@@ -97,7 +106,8 @@ TEST(Names, EachIsOfItsClass) {
     }
 }
 
-// A name that is off by one character anywhere is of no class, or of its own: it never counts as another object.
+// A name that is off by one character anywhere is of no class, or of its own: it never counts as
+// another object.
 TEST(Names, OneWrongCharacterMakesANameForeign) {
     for (const Class& one : all_classes()) {
         for (std::size_t i = 0; i < one.name.size(); ++i) {
@@ -119,21 +129,15 @@ TEST(Names, OneWrongCharacterMakesANameForeign) {
 TEST(Names, HostileNamesAreForeign) {
     const std::string id40(41, 'a');
     const std::vector<std::string> hostile = {
-        "",
-        "/",
-        "s",
-        "s/",
-        "s//pack/20260101/" + kHex32 + ".pack",
-        "s/../pack/20260101/" + kHex32 + ".pack",
-        "s/A/pack/20260101/" + kHex32 + ".pack",
-        "s/" + id40 + "/pack/20260101/" + kHex32 + ".pack",
-        "s/a/pack/20260230/" + kHex32 + ".pack",
-        "s/a/pack/2026010/" + kHex32 + ".pack",
-        "s/a/pack/20260101/" + kHex32 + ".map",
-        "s/a/map/20260101/" + kHex32 + ".pack",
-        "s/a/pack/20260101/x/" + kHex32 + ".pack",
+        "", "/", "s", "s/", "s//pack/20260101/" + kHex32 + ".pack",
+        "s/../pack/20260101/" + kHex32 + ".pack", "s/A/pack/20260101/" + kHex32 + ".pack",
+        "s/" + id40 + "/pack/20260101/" + kHex32 + ".pack", "s/a/pack/20260230/" + kHex32 + ".pack",
+        "s/a/pack/2026010/" + kHex32 + ".pack", "s/a/pack/20260101/" + kHex32 + ".map",
+        "s/a/map/20260101/" + kHex32 + ".pack", "s/a/pack/20260101/x/" + kHex32 + ".pack",
         "s/a/pack/20260101/00112233445566778899AABBCCDDEEFF.pack",
-        "s/a/manifest/20260123T020760Z-20260222-20260123T020000Z-7f3a.manifest",  // second 60: it has another spelling
+        "s/a/manifest/20260123T020760Z-20260222-20260123T020000Z-7f3a.manifest",  // second 60: it
+                                                                                  // has another
+                                                                                  // spelling
         "s/a/manifest/20260123T020714Z-20260222-20260123T020000Z-7F3A.manifest",
         "s/a/manifest/20260123T020714Z-20260222-.manifest",
         "s/a/manifest/20260123T020714Z-20260222-../../x.manifest",
@@ -144,10 +148,8 @@ TEST(Names, HostileNamesAreForeign) {
         "s/a/wal/20260101/00000001/00000000000000001-0000000000000011.piece",
         "s/a/wal/20260101/1/0000000000000001-0000000000000011.piece",
         "s/a/wal/00000001/0000000000000001-0000000000000011.piece",
-        "s/a/gap/00000001/0000000000000001-0000000000000011.piece",
-        "writers/../lifeboat.json",
-        "writers/0011223344556677.jsonx",
-        "lifeboat.json/x"};
+        "s/a/gap/00000001/0000000000000001-0000000000000011.piece", "writers/../lifeboat.json",
+        "writers/0011223344556677.jsonx", "lifeboat.json/x"};
     for (const std::string& name : hostile) {
         EXPECT_EQ(classify(name), ObjectClass::Unknown) << name;
         EXPECT_TRUE(fails(expiry_of(name), Code::Corrupt)) << name;

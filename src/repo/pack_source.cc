@@ -9,21 +9,25 @@ using base::Error;
 
 namespace {
 
-constexpr std::uint64_t kTailGuess = 32 * base::kKiB;   // holds the table of a full pack
-constexpr std::uint64_t kHeadGuess = 2 * base::kKiB;    // holds the envelope for a handful of recipients
-constexpr std::uint64_t kMaxGap = 256 * base::kKiB;     // cheaper to read and drop than to ask twice
+constexpr std::uint64_t kTailGuess = 32 * base::kKiB;  // holds the table of a full pack
+constexpr std::uint64_t kHeadGuess =
+    2 * base::kKiB;  // holds the envelope for a handful of recipients
+constexpr std::uint64_t kMaxGap = 256 * base::kKiB;  // cheaper to read and drop than to ask twice
 constexpr std::uint64_t kMaxGroup = 4 * base::kMiB;
 constexpr std::size_t kMaxOpeners = 8;
 constexpr std::size_t kMaxRecent = 32;
 
-Result<Bytes> read_range(store::ObjectStore& store, const std::string& name, std::uint64_t offset, std::uint64_t count) {
+Result<Bytes> read_range(store::ObjectStore& store, const std::string& name, std::uint64_t offset,
+                         std::uint64_t count) {
     Bytes bytes(count);
     TRY(store.get_range(name, offset, bytes));
     return bytes;
 }
 
-Result<std::vector<FrameEntry>> read_table(store::ObjectStore& store, const std::string& name, std::uint64_t size, const OpenPack& pack) {
-    Bytes tail = TRY(read_range(store, name, size - std::min(size, kTailGuess), std::min(size, kTailGuess)));
+Result<std::vector<FrameEntry>> read_table(store::ObjectStore& store, const std::string& name,
+                                           std::uint64_t size, const OpenPack& pack) {
+    Bytes tail =
+        TRY(read_range(store, name, size - std::min(size, kTailGuess), std::min(size, kTailGuess)));
     const std::uint64_t footer = TRY(footer_size(tail));
     if (footer > size) {
         return Error(Code::Corrupt, "the footer is longer than the pack");
@@ -35,7 +39,8 @@ Result<std::vector<FrameEntry>> read_table(store::ObjectStore& store, const std:
 }
 
 // A pack that lost its footer still has its frames.
-Result<std::vector<FrameEntry>> find_frames(store::ObjectStore& store, const std::string& name, const OpenPack& pack, Error error) {
+Result<std::vector<FrameEntry>> find_frames(store::ObjectStore& store, const std::string& name,
+                                            const OpenPack& pack, Error error) {
     const Bytes bytes = TRY(store.get(name));
     std::vector<FrameEntry> frames = frames_by_scan(bytes, pack.header.frames_at);
     if (frames.empty()) {
@@ -46,7 +51,8 @@ Result<std::vector<FrameEntry>> find_frames(store::ObjectStore& store, const std
 
 }  // namespace
 
-Result<PackHeader> read_pack_header(store::ObjectStore& store, const std::string& name, std::uint64_t size) {
+Result<PackHeader> read_pack_header(store::ObjectStore& store, const std::string& name,
+                                    std::uint64_t size) {
     Bytes head = TRY(read_range(store, name, 0, std::min(size, kHeadGuess)));
     const std::uint64_t whole = TRY(PackHeader::size_from(head));
     if (whole > size) {
@@ -90,13 +96,14 @@ Result<std::shared_ptr<const OpenPack>> PackSource::pack(std::uint32_t index) {
 Result<std::shared_ptr<const OpenPack>> PackSource::load(std::uint32_t index) {
     const auto ref = manifest_.packs.find(index);
     if (ref == manifest_.packs.end()) {
-        return Error(Code::Corrupt, "a page lies in pack " + std::to_string(index) + ", which the manifest does not list");
+        return Error(Code::Corrupt, "a page lies in pack " + std::to_string(index) +
+                                        ", which the manifest does not list");
     }
     const PackRef& wanted = ref->second;
     const auto key_of = [&](const PackHeader& header) -> Result<Key256> {
         const auto session = manifest_.sessions.find(wanted.session);
-        if (header.repository != repository_ || header.pack != wanted.pack || header.session != wanted.session ||
-            session == manifest_.sessions.end()) {
+        if (header.repository != repository_ || header.pack != wanted.pack ||
+            header.session != wanted.session || session == manifest_.sessions.end()) {
             return Error(Code::Corrupt, "the object is another pack than the manifest names");
         }
         return keys_.session_key(header.session, header.envelope, session->second);
@@ -108,7 +115,7 @@ Result<std::shared_ptr<const OpenPack>> PackSource::load(std::uint32_t index) {
 struct PageReader::Piece {
     std::uint32_t pack;
     std::uint32_t frame;
-    std::uint32_t offset;     // in the frame's plain bytes
+    std::uint32_t offset;  // in the frame's plain bytes
     base::MutableBytes out;
 };
 
@@ -149,8 +156,9 @@ Result<PageReader::Cached*> PageReader::opener(std::uint32_t pack) {
         return &known->second;
     }
     if (openers_.size() >= kMaxOpeners) {
-        openers_.erase(std::min_element(openers_.begin(), openers_.end(),
-                                        [](const auto& a, const auto& b) { return a.second.last_use < b.second.last_use; }));
+        openers_.erase(std::min_element(
+            openers_.begin(), openers_.end(),
+            [](const auto& a, const auto& b) { return a.second.last_use < b.second.last_use; }));
     }
     Cached cached;
     cached.pack = TRY(source_.pack(pack));
@@ -164,17 +172,21 @@ Result<> PageReader::read_pack(std::uint32_t pack, std::span<Piece> pieces) {
     Cached* cached = TRY(opener(pack));
     const std::vector<FrameEntry>& frames = cached->pack->frames;
     for (const Piece& piece : pieces) {
-        if (piece.frame >= frames.size() || piece.offset + piece.out.size() > frames[piece.frame].plain) {
-            return Error(Code::Corrupt, "a page lies outside frame " + std::to_string(piece.frame)).during("pack '" + cached->pack->object + "'");
+        if (piece.frame >= frames.size() ||
+            piece.offset + piece.out.size() > frames[piece.frame].plain) {
+            return Error(Code::Corrupt, "a page lies outside frame " + std::to_string(piece.frame))
+                .during("pack '" + cached->pack->object + "'");
         }
     }
     for (std::size_t i = 0; i < pieces.size();) {
         std::size_t end = i + 1;
-        while (end < pieces.size() && frames[pieces[end].frame].offset <= frames[pieces[end - 1].frame].end() + kMaxGap &&
+        while (end < pieces.size() &&
+               frames[pieces[end].frame].offset <= frames[pieces[end - 1].frame].end() + kMaxGap &&
                frames[pieces[end].frame].end() - frames[pieces[i].frame].offset <= kMaxGroup) {
             ++end;
         }
-        TRY(fetch_group(*cached, pack, pieces.subspan(i, end - i)).during("pack '" + cached->pack->object + "'"));
+        TRY(fetch_group(*cached, pack, pieces.subspan(i, end - i))
+                .during("pack '" + cached->pack->object + "'"));
         i = end;
     }
     return {};
@@ -204,12 +216,15 @@ Result<> PageReader::fetch_group(Cached& cached, std::uint32_t index, std::span<
     return {};
 }
 
-Result<> PageReader::open_frame(Cached& cached, std::uint32_t index, std::span<Piece> pieces, BytesView group, std::uint64_t group_start) {
+Result<> PageReader::open_frame(Cached& cached, std::uint32_t index, std::span<Piece> pieces,
+                                BytesView group, std::uint64_t group_start) {
     const std::uint32_t number = pieces.front().frame;
     const FrameEntry& entry = cached.pack->frames[number];
     const BytesView bytes = group.subspan(entry.offset - group_start);
-    if (pieces.size() == 1 && pieces.front().offset == 0 && pieces.front().out.size() == entry.plain) {
-        return cached.opener->open(number, entry, bytes, pieces.front().out);  // a whole frame: straight to its place
+    if (pieces.size() == 1 && pieces.front().offset == 0 &&
+        pieces.front().out.size() == entry.plain) {
+        return cached.opener->open(number, entry, bytes,
+                                   pieces.front().out);  // a whole frame: straight to its place
     }
     Bytes plain = TRY(cached.opener->open(number, entry, bytes));
     for (const Piece& piece : pieces) {

@@ -23,11 +23,13 @@ struct Made {
 };
 
 // A pack with frames of several kinds and sizes, of bytes that shrink and bytes that do not.
-Made make(std::uint64_t seed, const Id128& repository, PackKind kind = PackKind::Data, std::size_t scale = 1000) {
+Made make(std::uint64_t seed, const Id128& repository, PackKind kind = PackKind::Data,
+          std::size_t scale = 1000) {
     const auto random = base::seeded_random(seed);
     const test::RepoKeys keys(seed);
     Made made{Session::begin(keys.recipients(), *random), {}, {}};
-    made.frames = {table_like(seed, 8 * scale), noise(seed, scale), Bytes(1, 7), table_like(seed + 1, 3 * scale)};
+    made.frames = {table_like(seed, 8 * scale), noise(seed, scale), Bytes(1, 7),
+                   table_like(seed + 1, 3 * scale)};
     PackBuilder builder(repository, random_id(*random), made.session, kind, 1, noise(seed, 9));
     for (const Bytes& frame : made.frames) {
         builder.add(frame.size() == 1 ? FrameKind::History : FrameKind::Pages, frame);
@@ -77,7 +79,8 @@ TEST(Pack, HeaderSaysWhatItIs) {
 TEST(Pack, AnEmptyOneIsWhole) {
     const auto random = base::seeded_random(3);
     const Session session{Id128{}, crypto::random_key(*random), {}, {}};
-    const Bytes bytes = PackBuilder(repository_id(), random_id(*random), session, PackKind::Map, 1).finish();
+    const Bytes bytes =
+        PackBuilder(repository_id(), random_id(*random), session, PackKind::Map, 1).finish();
     EXPECT_TRUE(ok(check_pack_bytes(bytes)));
     const auto frames = open_all(bytes, session.key);
     ASSERT_TRUE(ok(frames));
@@ -125,7 +128,8 @@ TEST(Pack, EveryFlippedByteIsSeenWithoutAKey) {
     EXPECT_TRUE(check_pack_bytes(bytes));
 }
 
-// With the CRC put right again, as an attacker would: what opens is what was sealed, or nothing opens.
+// With the CRC put right again, as an attacker would: what opens is what was sealed, or nothing
+// opens.
 TEST(Pack, EveryFlippedByteWithARepairedChecksumFailsToOpenOrChangesNothing) {
     const Made made = make(7, repository_id(), PackKind::Data, 120);
     std::size_t harmless = 0;
@@ -142,7 +146,8 @@ TEST(Pack, EveryFlippedByteWithARepairedChecksumFailsToOpenOrChangesNothing) {
             ++harmless;
         }
     }
-    // Only the envelope and the label are not bound to the frames: the commitment and a signature hold those.
+    // Only the envelope and the label are not bound to the frames: the commitment and a signature
+    // hold those.
     EXPECT_EQ(harmless, made.session.envelope.size() + 9);
 }
 
@@ -161,7 +166,8 @@ TEST(Pack, AnotherKeyOpensNothing) {
     EXPECT_TRUE(fails(open_all(made.bytes, crypto::random_key(*random)), Code::Corrupt));
 }
 
-// ---- Frames are bound to their place ------------------------------------------------------------------------------
+// ---- Frames are bound to their place
+// ------------------------------------------------------------------------------
 
 struct Opened {
     PackHeader header;
@@ -171,7 +177,9 @@ struct Opened {
 Opened open(const Made& made) {
     Opened out;
     out.header = PackHeader::parse(made.bytes).value();
-    out.table = FrameOpener(out.header, made.session.key).table(made.bytes, made.bytes.size(), out.header.frames_at).value();
+    out.table = FrameOpener(out.header, made.session.key)
+                    .table(made.bytes, made.bytes.size(), out.header.frames_at)
+                    .value();
     return out;
 }
 
@@ -181,14 +189,17 @@ TEST(Pack, AFrameOpensAtItsOwnNumberOnly) {
     FrameOpener opener(pack.header, made.session.key);
     for (std::uint32_t at = 0; at < pack.table.size(); ++at) {
         for (std::uint32_t as = 0; as < pack.table.size(); ++as) {
-            Bytes frame(made.bytes.begin() + static_cast<std::ptrdiff_t>(pack.table[at].offset), made.bytes.end());
+            Bytes frame(made.bytes.begin() + static_cast<std::ptrdiff_t>(pack.table[at].offset),
+                        made.bytes.end());
             frame[4] = static_cast<base::Byte>(as);  // the header says so, too
-            EXPECT_EQ(opener.open(as, pack.table[at], frame).has_value(), at == as) << at << " as " << as;
+            EXPECT_EQ(opener.open(as, pack.table[at], frame).has_value(), at == as)
+                << at << " as " << as;
         }
     }
 }
 
-// The same session key, the same frame number, the same bytes: another pack or repository all the same.
+// The same session key, the same frame number, the same bytes: another pack or repository all the
+// same.
 TEST(Pack, AFrameOpensInItsOwnPackAndRepositoryOnly) {
     const auto random = base::seeded_random(11);
     const Session session{random_id(*random), crypto::random_key(*random), {}, {}};
@@ -205,11 +216,13 @@ TEST(Pack, AFrameOpensInItsOwnPackAndRepositoryOnly) {
     FrameOpener opener(*header, session.key);
     const auto table = opener.table(home, home.size(), header->frames_at);
     ASSERT_TRUE(ok(table));
-    const std::vector<Bytes> others = {build(repository_id(2), id, PackKind::Data), build(repository_id(1), random_id(*random), PackKind::Data),
+    const std::vector<Bytes> others = {build(repository_id(2), id, PackKind::Data),
+                                       build(repository_id(1), random_id(*random), PackKind::Data),
                                        build(repository_id(1), id, PackKind::Wal)};
     EXPECT_TRUE(ok(opener.open(0, (*table)[0], BytesView(home).subspan((*table)[0].offset))));
     for (const Bytes& other : others) {
-        EXPECT_TRUE(fails(opener.open(0, (*table)[0], BytesView(other).subspan((*table)[0].offset)), Code::Corrupt));
+        EXPECT_TRUE(fails(opener.open(0, (*table)[0], BytesView(other).subspan((*table)[0].offset)),
+                          Code::Corrupt));
         EXPECT_TRUE(fails(opener.table(other, other.size(), header->frames_at), Code::Corrupt));
     }
 }
@@ -223,19 +236,23 @@ TEST(Pack, TwoFramesThatChangedPlacesDoNotOpen) {
     Bytes bytes = std::move(builder).finish();
     const Made made{session, bytes, {}};
     const Opened pack = open(made);
-    const auto at = [&](std::size_t i) { return bytes.begin() + static_cast<std::ptrdiff_t>(pack.table[i].offset); };
+    const auto at = [&](std::size_t i) {
+        return bytes.begin() + static_cast<std::ptrdiff_t>(pack.table[i].offset);
+    };
     std::swap_ranges(at(0), at(1), at(1));
     EXPECT_TRUE(fails(open_all(bytes, session.key), Code::Corrupt));
 }
 
-// ---- Other versions, hostile headers ------------------------------------------------------------------------------
+// ---- Other versions, hostile headers
+// ------------------------------------------------------------------------------
 
 TEST(Pack, ANewerFormatIsUnsupportedAndNamed) {
     Bytes bytes = make(13, repository_id()).bytes;
     bytes[7] = 2;
     const auto newer = PackHeader::parse(bytes);
     ASSERT_TRUE(fails(newer, Code::Unsupported));
-    EXPECT_EQ(newer.error().message(), "the pack is of format 2, suite 1; this lifeboat reads format 1, suite 1");
+    EXPECT_EQ(newer.error().message(),
+              "the pack is of format 2, suite 1; this lifeboat reads format 1, suite 1");
     EXPECT_EQ(newer.error().hint(), "Use a newer lifeboat.");
     bytes[7] = 1;
     bytes[57] = 3;
@@ -251,9 +268,10 @@ struct HostileByte {
 
 TEST(Pack, HostileHeadersAreCorrupt) {
     const Bytes good = make(14, repository_id()).bytes;
-    const std::vector<HostileByte> cases = {{0, 'X', "magic"},         {5, 'X', "magic"},         {6, 1, "magic"},
-                                            {56, 0, "kind 0"},         {56, 4, "kind 4"},         {63, 0xff, "a huge envelope"},
-                                            {62, 1, "a long envelope"}, {67, 0xff, "a huge label"}, {66, 2, "a long label"}};
+    const std::vector<HostileByte> cases = {
+        {0, 'X', "magic"},          {5, 'X', "magic"},          {6, 1, "magic"},
+        {56, 0, "kind 0"},          {56, 4, "kind 4"},          {63, 0xff, "a huge envelope"},
+        {62, 1, "a long envelope"}, {67, 0xff, "a huge label"}, {66, 2, "a long label"}};
     for (const HostileByte& hostile : cases) {
         Bytes bytes = good;
         bytes[hostile.at] = hostile.value;
@@ -261,7 +279,8 @@ TEST(Pack, HostileHeadersAreCorrupt) {
     }
 }
 
-// ---- Without a footer ---------------------------------------------------------------------------------------------
+// ---- Without a footer
+// ---------------------------------------------------------------------------------------------
 
 TEST(Pack, ScanFindsEveryFrameWithoutFooter) {
     const Made made = make(15, repository_id());
@@ -278,7 +297,8 @@ TEST(Pack, ScanFindsEveryFrameWithoutFooter) {
     }
 }
 
-// Rot in one frame's header must not cost its neighbours: neither a lost magic nor a length that reaches over them.
+// Rot in one frame's header must not cost its neighbours: neither a lost magic nor a length that
+// reaches over them.
 TEST(Pack, ScanLosesOnlyTheFrameWhoseHeaderIsDamaged) {
     const Made made = make(16, repository_id());
     const Opened pack = open(made);
@@ -289,8 +309,12 @@ TEST(Pack, ScanLosesOnlyTheFrameWhoseHeaderIsDamaged) {
             bytes[pack.table[victim].offset + byte] ^= 0x04U;
             const auto frames = frames_by_scan(bytes, pack.header.frames_at);
             for (std::uint32_t i = 0; i < pack.table.size(); ++i) {
-                const bool opens = i < frames.size() && opener.open(i, frames[i], BytesView(bytes).subspan(frames[i].offset)).has_value();
-                EXPECT_EQ(opens, i != victim) << "frame " << i << " with byte " << byte << " of frame " << victim << " damaged";
+                const bool opens =
+                    i < frames.size() &&
+                    opener.open(i, frames[i], BytesView(bytes).subspan(frames[i].offset))
+                        .has_value();
+                EXPECT_EQ(opens, i != victim) << "frame " << i << " with byte " << byte
+                                              << " of frame " << victim << " damaged";
             }
         }
     }
@@ -308,14 +332,17 @@ TEST(Pack, ScanOfHostileBytesIsBounded) {
     EXPECT_LT(frames_by_scan(bytes, 0).size(), bytes.size());
 }
 
-// ---- From a store -------------------------------------------------------------------------------------------------
+// ---- From a store
+// -------------------------------------------------------------------------------------------------
 
 class OpenPackTest : public testing::Test {
   protected:
     Result<OpenPack> open_stored(const Made& made, BytesView bytes, std::uint64_t size) {
         world.replace("x", bytes);
-        return open_pack(*world.store, "x", size, [&](const PackHeader&) -> Result<Key256> { return made.session.key; });
+        return open_pack(*world.store, "x", size,
+                         [&](const PackHeader&) -> Result<Key256> { return made.session.key; });
     }
+
     test::RepoWorld world;
 };
 
@@ -344,13 +371,20 @@ TEST_F(OpenPackTest, ATruncatedPackKeepsTheFramesThatAreLeft) {
     const Made made = make(19, repository_id(), PackKind::Data, 50000);
     const Opened sound = open(made);
     for (std::size_t left = 1; left < sound.table.size(); ++left) {
-        const auto pack = open_stored(made, BytesView(made.bytes).first(sound.table[left].offset + 30), made.bytes.size());
+        const auto pack = open_stored(
+            made, BytesView(made.bytes).first(sound.table[left].offset + 30), made.bytes.size());
         ASSERT_TRUE(ok(pack));
         EXPECT_EQ(pack->frames.size(), left);
     }
-    for (const std::size_t size : {std::size_t{0}, std::size_t{40}, static_cast<std::size_t>(sound.header.frames_at), static_cast<std::size_t>(sound.table[0].offset + 10)}) {
-        EXPECT_TRUE(fails(open_stored(made, BytesView(made.bytes).first(size), made.bytes.size()), Code::Corrupt)) << size;
-        EXPECT_TRUE(fails(open_stored(made, BytesView(made.bytes).first(size), size), Code::Corrupt)) << size;
+    for (const std::size_t size :
+         {std::size_t{0}, std::size_t{40}, static_cast<std::size_t>(sound.header.frames_at),
+          static_cast<std::size_t>(sound.table[0].offset + 10)}) {
+        EXPECT_TRUE(fails(open_stored(made, BytesView(made.bytes).first(size), made.bytes.size()),
+                          Code::Corrupt))
+            << size;
+        EXPECT_TRUE(
+            fails(open_stored(made, BytesView(made.bytes).first(size), size), Code::Corrupt))
+            << size;
     }
 }
 

@@ -15,13 +15,16 @@ namespace {
 
 constexpr int kFormat = 1;
 
-Json describe(const Id128& id, const std::vector<crypto::Recipient>& recipients, base::Timestamp created) {
+Json describe(const Id128& id, const std::vector<crypto::Recipient>& recipients,
+              base::Timestamp created) {
     Json list = Json::array();
     for (const crypto::Recipient& recipient : recipients) {
         list.push(recipient.text());
     }
     Json json = Json::object();
-    json.set("format", kFormat).set("repository", base::hex(id)).set("created", base::format_time(created));
+    json.set("format", kFormat)
+        .set("repository", base::hex(id))
+        .set("created", base::format_time(created));
     json.set("recipients", std::move(list));
     return json;
 }
@@ -37,7 +40,9 @@ Result<> refuse_foreign_contents(store::ObjectStore& store) {
         return std::move(listed).error();
     }
     if (!found.empty()) {
-        return Error(Code::Refused, "'" + store.describe() + "' is not empty and holds no repository: it has '" + found + "'")
+        return Error(Code::Refused, "'" + store.describe() +
+                                        "' is not empty and holds no repository: it has '" + found +
+                                        "'")
             .hint("Name an empty place for the repository.");
     }
     return {};
@@ -45,13 +50,17 @@ Result<> refuse_foreign_contents(store::ObjectStore& store) {
 
 }  // namespace
 
-Result<std::unique_ptr<Repository>> Repository::create(store::ObjectStore& store, std::vector<crypto::Recipient> recipients,
+Result<std::unique_ptr<Repository>> Repository::create(store::ObjectStore& store,
+                                                       std::vector<crypto::Recipient> recipients,
                                                        base::Clock& clock, base::Random& random) {
     std::sort(recipients.begin(), recipients.end());
     recipients.erase(std::unique(recipients.begin(), recipients.end()), recipients.end());
     if (recipients.size() < 2) {
-        return Error(Code::Refused, "a repository needs at least two recipients, " + std::to_string(recipients.size()) + " given")
-            .hint("One lost key must not lose every backup: make a second one with 'age-keygen' and keep it elsewhere.");
+        return Error(Code::Refused, "a repository needs at least two recipients, " +
+                                        std::to_string(recipients.size()) + " given")
+            .hint(
+                "One lost key must not lose every backup: make a second one with 'age-keygen' and "
+                "keep it elsewhere.");
     }
     const auto present = store.stat(std::string(kRepositoryObject));
     if (present) {
@@ -61,7 +70,8 @@ Result<std::unique_ptr<Repository>> Repository::create(store::ObjectStore& store
     TRY(refuse_foreign_contents(store));
     const Id128 id = random_id(random);
     const std::string text = describe(id, recipients, clock.now()).dump(2) + "\n";
-    TRY(store.put(std::string(kRepositoryObject), base::view(text)).during("creating the repository at '" + store.describe() + "'"));
+    TRY(store.put(std::string(kRepositoryObject), base::view(text))
+            .during("creating the repository at '" + store.describe() + "'"));
     return std::unique_ptr<Repository>(new Repository(store, id, std::move(recipients)));
 }
 
@@ -85,15 +95,19 @@ Result<std::unique_ptr<Repository>> Repository::open(store::ObjectStore& store) 
         return Error(Code::NotFound, "there is no repository at '" + store.describe() + "'")
             .hint("Check 'repositories' in lifeboat.yaml, or create it with 'lifeboat init'.");
     }
-    const base::Bytes text = TRY(std::move(bytes).during("opening the repository at '" + store.describe() + "'"));
-    const Json json = TRY(Json::parse(base::text(text)).during("reading '" + std::string(kRepositoryObject) + "'"));
+    const base::Bytes text =
+        TRY(std::move(bytes).during("opening the repository at '" + store.describe() + "'"));
+    const Json json = TRY(
+        Json::parse(base::text(text)).during("reading '" + std::string(kRepositoryObject) + "'"));
     const std::int64_t format = TRY(json.integer("format"));
     if (format > kFormat) {
-        return Error(Code::Unsupported, "the repository is of format " + std::to_string(format) + "; this lifeboat reads format 1")
+        return Error(Code::Unsupported, "the repository is of format " + std::to_string(format) +
+                                            "; this lifeboat reads format 1")
             .hint("Use a newer lifeboat.");
     }
     if (format < kFormat) {
-        return Error(Code::Corrupt, "'" + std::string(kRepositoryObject) + "' claims format " + std::to_string(format));
+        return Error(Code::Corrupt, "'" + std::string(kRepositoryObject) + "' claims format " +
+                                        std::to_string(format));
     }
     const std::string id_text = TRY(json.text("repository"));
     const Id128 id = TRY(parse_id(id_text));
@@ -101,10 +115,12 @@ Result<std::unique_ptr<Repository>> Repository::open(store::ObjectStore& store) 
     return std::unique_ptr<Repository>(new Repository(store, id, std::move(recipients)));
 }
 
-Result<> Repository::register_writer(const HostKeys& keys, std::string_view host_name, base::Clock& clock) const {
+Result<> Repository::register_writer(const HostKeys& keys, std::string_view host_name,
+                                     base::Clock& clock) const {
     Json json = Json::object();
     json.set("format", kFormat).set("writer", keys.writer_id()).set("host", host_name);
-    json.set("signer", keys.signing_key().verify_key().text()).set("created", base::format_time(clock.now()));
+    json.set("signer", keys.signing_key().verify_key().text())
+        .set("created", base::format_time(clock.now()));
     auto put = store_.put(writer_name(keys.writer_id()), base::view(json.dump(2) + "\n"));
     if (!put && put.error().code() != Code::Conflict) {
         return std::move(put).during("registering this writer");
@@ -121,8 +137,11 @@ Result<std::vector<ManifestName>> Repository::backups(std::string_view system) c
         }
         return {};
     };
-    TRY(store_.list(manifest_prefix(system), collect).during("listing backups of '" + std::string(system) + "'"));
-    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return std::tie(a.stop, a.backup) < std::tie(b.stop, b.backup); });
+    TRY(store_.list(manifest_prefix(system), collect)
+            .during("listing backups of '" + std::string(system) + "'"));
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+        return std::tie(a.stop, a.backup) < std::tie(b.stop, b.backup);
+    });
     return found;
 }
 
@@ -143,10 +162,12 @@ Result<OpenedManifest> Repository::load(const ManifestName& name, const ReaderKe
     const auto reading = "reading backup '" + name.backup + "'";
     const base::Bytes bytes = TRY(store_.get(name.text()).during(reading));
     OpenedManifest opened = TRY(open_manifest(bytes, id_, keys).during(reading));
-    // All of the name: a backup under another time or expiry would be chosen, or deleted, as what it is not.
+    // All of the name: a backup under another time or expiry would be chosen, or deleted, as what
+    // it is not.
     const Manifest& m = opened.manifest;
     if (ManifestName{m.system, m.stop, m.expires, m.backup}.text() != name.text()) {
-        return Error(Code::Corrupt, "the manifest '" + name.text() + "' was written under another name")
+        return Error(Code::Corrupt,
+                     "the manifest '" + name.text() + "' was written under another name")
             .hint("Somebody moved objects of this repository: run 'lifeboat repo check'.");
     }
     return opened;

@@ -27,10 +27,13 @@ TEST_F(RepositoryTest, OpensAsItWasCreated) {
 }
 
 TEST_F(RepositoryTest, IsCreatedOnceAndOnlyInAnEmptyPlace) {
-    EXPECT_TRUE(fails(Repository::create(*world.store, world.keys.recipients(), world.clock, *world.random), Code::Conflict));
+    EXPECT_TRUE(
+        fails(Repository::create(*world.store, world.keys.recipients(), world.clock, *world.random),
+              Code::Conflict));
     const auto other = store::memory_store(world.clock);
     ASSERT_TRUE(ok(other->put("holiday/photo", Bytes(3))));
-    const auto refused = Repository::create(*other, world.keys.recipients(), world.clock, *world.random);
+    const auto refused =
+        Repository::create(*other, world.keys.recipients(), world.clock, *world.random);
     ASSERT_TRUE(fails(refused, Code::Refused));
     EXPECT_NE(refused.error().message().find("holiday/photo"), std::string::npos);
     EXPECT_TRUE(fails(Repository::open(*other), Code::NotFound));
@@ -39,8 +42,10 @@ TEST_F(RepositoryTest, IsCreatedOnceAndOnlyInAnEmptyPlace) {
 TEST_F(RepositoryTest, NeedsTwoRecipientsThatDiffer) {
     const auto empty = store::memory_store(world.clock);
     const auto one = world.keys.identities[0].recipient();
-    EXPECT_TRUE(fails(Repository::create(*empty, {one}, world.clock, *world.random), Code::Refused));
-    EXPECT_TRUE(fails(Repository::create(*empty, {one, one}, world.clock, *world.random), Code::Refused));
+    EXPECT_TRUE(
+        fails(Repository::create(*empty, {one}, world.clock, *world.random), Code::Refused));
+    EXPECT_TRUE(
+        fails(Repository::create(*empty, {one, one}, world.clock, *world.random), Code::Refused));
     EXPECT_TRUE(fails(Repository::create(*empty, {}, world.clock, *world.random), Code::Refused));
 }
 
@@ -87,7 +92,8 @@ TEST_F(RepositoryTest, BackupsAreListedOldestFirstAndForeignNamesPassedBy) {
     EXPECT_EQ(world.repository->systems().value(), (std::vector<std::string>{"other", "prod"}));
 }
 
-// A manifest under any other name would be chosen by a time, or deleted on a day, that nobody signed.
+// A manifest under any other name would be chosen by a time, or deleted on a day, that nobody
+// signed.
 TEST_F(RepositoryTest, AMovedManifestIsCorrupt) {
     const test::Tree tree{{"a", test::noise(1, 10)}};
     const auto manifest = world.capture({.tree = &tree});
@@ -100,9 +106,13 @@ TEST_F(RepositoryTest, AMovedManifestIsCorrupt) {
         return world.repository->load(other, world.reader);
     };
     EXPECT_TRUE(fails(moved([](ManifestName& n) { n.system = "other"; }), Code::Corrupt));
-    EXPECT_TRUE(fails(moved([](ManifestName& n) { n.stop += std::chrono::seconds(1); }), Code::Corrupt));
-    EXPECT_TRUE(fails(moved([](ManifestName& n) { n.expires = policy::ExpiryDay::parse("20991231").value(); }), Code::Corrupt));
-    EXPECT_TRUE(fails(moved([](ManifestName& n) { n.backup = "20260101T000000Z-0000"; }), Code::Corrupt));
+    EXPECT_TRUE(
+        fails(moved([](ManifestName& n) { n.stop += std::chrono::seconds(1); }), Code::Corrupt));
+    EXPECT_TRUE(fails(
+        moved([](ManifestName& n) { n.expires = policy::ExpiryDay::parse("20991231").value(); }),
+        Code::Corrupt));
+    EXPECT_TRUE(
+        fails(moved([](ManifestName& n) { n.backup = "20260101T000000Z-0000"; }), Code::Corrupt));
     EXPECT_TRUE(ok(moved([](ManifestName&) {})));
 }
 

@@ -25,7 +25,8 @@ std::int64_t days_between(policy::ExpiryDay earlier, policy::ExpiryDay later) {
 
 }  // namespace
 
-std::set<std::string> choose_rewrites(std::vector<RewriteCandidate> candidates, std::chrono::days cycle) {
+std::set<std::string> choose_rewrites(std::vector<RewriteCandidate> candidates,
+                                      std::chrono::days cycle) {
     std::set<std::string> chosen;
     if (candidates.empty() || cycle.count() <= 0) {
         return chosen;
@@ -38,11 +39,14 @@ std::set<std::string> choose_rewrites(std::vector<RewriteCandidate> candidates, 
         total += static_cast<double>(candidate.size);
         done += candidate.age_days < oldest ? static_cast<double>(candidate.size) : 0;
     }
-    const double allowed = total * static_cast<double>(std::min(oldest, cycle.count())) / static_cast<double>(cycle.count());
+    const double allowed = total * static_cast<double>(std::min(oldest, cycle.count())) /
+                           static_cast<double>(cycle.count());
     for (const RewriteCandidate& candidate : candidates) {
-        // After days without a backup several generations are overdue at once: all of them, or each would stay as late as the first.
+        // After days without a backup several generations are overdue at once: all of them, or each
+        // would stay as late as the first.
         const bool overdue = candidate.age_days >= cycle.count();
-        const bool in_turn = candidate.age_days == oldest && done + static_cast<double>(candidate.size) <= allowed;
+        const bool in_turn =
+            candidate.age_days == oldest && done + static_cast<double>(candidate.size) <= allowed;
         if (!overdue && !in_turn) {
             break;
         }
@@ -52,8 +56,8 @@ std::set<std::string> choose_rewrites(std::vector<RewriteCandidate> candidates, 
     return chosen;
 }
 
-std::set<std::string> plan_rewrites(const MapIndex& previous, const Manifest& manifest, policy::ExpiryDay new_pack_expires,
-                                    std::chrono::days cycle) {
+std::set<std::string> plan_rewrites(const MapIndex& previous, const Manifest& manifest,
+                                    policy::ExpiryDay new_pack_expires, std::chrono::days cycle) {
     std::vector<RewriteCandidate> candidates;
     for (const auto& [path, summary] : previous.summaries()) {
         const auto pack = manifest.packs.find(summary.oldest_pack);
@@ -61,7 +65,9 @@ std::set<std::string> plan_rewrites(const MapIndex& previous, const Manifest& ma
             continue;
         }
         const auto expires = expiry_of(pack->second.object.name);
-        const std::int64_t age = expires ? std::max<std::int64_t>(0, days_between(*expires, new_pack_expires)) : cycle.count();
+        const std::int64_t age =
+            expires ? std::max<std::int64_t>(0, days_between(*expires, new_pack_expires))
+                    : cycle.count();
         candidates.push_back({path, summary.size, summary.runs, age});
     }
     return choose_rewrites(std::move(candidates), cycle);

@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::uint64_t kMega = 1'000'000;
 
-// ---- The choice ---------------------------------------------------------------------------------------------------
+// ---- The choice
+// ---------------------------------------------------------------------------------------------------
 
 struct Choice {
     const char* what;
@@ -32,20 +33,42 @@ TEST(Rolling, ChoosesWhatIsDue) {
         {"nothing of nothing", {}, 28, {}},
         {"nothing when there is no cycle", {{"a", kMega, 1, 99}}, 0, {}},
         {"nothing on the first day", {{"a", kMega, 1, 0}, {"b", kMega, 1, 0}}, 4, {}},
-        {"a share on the second", {{"a", kMega, 1, 1}, {"b", kMega, 1, 1}, {"c", kMega, 1, 1}, {"d", kMega, 1, 1}}, 4, {"a"}},
-        {"the most fragmented first", {{"a", kMega, 1, 1}, {"b", kMega, 9, 1}, {"c", kMega, 3, 1}, {"d", kMega, 3, 1}}, 4, {"b"}},
-        {"the oldest before the fragmented", {{"a", kMega, 1, 4}, {"b", kMega, 9, 3}, {"c", kMega, 3, 3}, {"d", kMega, 3, 3}}, 4, {"a"}},
-        {"all that is as old as the cycle", {{"a", kMega, 1, 4}, {"b", kMega, 9, 4}, {"c", kMega, 3, 4}, {"d", kMega, 3, 1}}, 4, {"a", "b", "c"}},
-        {"what is overdue, however many generations", {{"a", kMega, 1, 9}, {"b", kMega, 1, 7}, {"c", kMega, 1, 4}, {"d", kMega, 1, 3}}, 4, {"a", "b", "c"}},
-        {"not what does not fit the share yet", {{"a", 3 * kMega, 9, 1}, {"b", kMega, 1, 1}}, 4, {}},
-        {"what does not fit a day's share, when its day comes", {{"a", 3 * kMega, 9, 3}, {"b", kMega, 1, 3}}, 4, {"a"}},
+        {"a share on the second",
+         {{"a", kMega, 1, 1}, {"b", kMega, 1, 1}, {"c", kMega, 1, 1}, {"d", kMega, 1, 1}},
+         4,
+         {"a"}},
+        {"the most fragmented first",
+         {{"a", kMega, 1, 1}, {"b", kMega, 9, 1}, {"c", kMega, 3, 1}, {"d", kMega, 3, 1}},
+         4,
+         {"b"}},
+        {"the oldest before the fragmented",
+         {{"a", kMega, 1, 4}, {"b", kMega, 9, 3}, {"c", kMega, 3, 3}, {"d", kMega, 3, 3}},
+         4,
+         {"a"}},
+        {"all that is as old as the cycle",
+         {{"a", kMega, 1, 4}, {"b", kMega, 9, 4}, {"c", kMega, 3, 4}, {"d", kMega, 3, 1}},
+         4,
+         {"a", "b", "c"}},
+        {"what is overdue, however many generations",
+         {{"a", kMega, 1, 9}, {"b", kMega, 1, 7}, {"c", kMega, 1, 4}, {"d", kMega, 1, 3}},
+         4,
+         {"a", "b", "c"}},
+        {"not what does not fit the share yet",
+         {{"a", 3 * kMega, 9, 1}, {"b", kMega, 1, 1}},
+         4,
+         {}},
+        {"what does not fit a day's share, when its day comes",
+         {{"a", 3 * kMega, 9, 3}, {"b", kMega, 1, 3}},
+         4,
+         {"a"}},
     };
     for (const Choice& one : cases) {
         EXPECT_EQ(choose_rewrites(one.candidates, days(one.cycle)), one.chosen) << one.what;
     }
 }
 
-// ---- A simulated year ---------------------------------------------------------------------------------------------
+// ---- A simulated year
+// ---------------------------------------------------------------------------------------------
 
 struct Simulated {
     std::uint64_t size = 0;
@@ -56,8 +79,9 @@ struct Simulated {
 struct Year {
     std::int64_t cycle = 28;
     std::map<std::string, Simulated> files;
-    std::int64_t oldest_ever = 0;             // after a backup, while backups are daily
-    std::vector<std::uint64_t> volume;        // rewritten on each day
+    std::int64_t oldest_ever = 0;       // after a backup, while backups are daily
+    std::vector<std::uint64_t> volume;  // rewritten on each day
+
     std::uint64_t total() const {
         std::uint64_t sum = 0;
         for (const auto& [path, file] : files) {
@@ -117,7 +141,8 @@ TEST(Rolling, EveryFileIsRewrittenWithinACycleOfAYear) {
             live(year, day, *random);
             back_up(year, day);
         }
-        EXPECT_LT(year.oldest_ever, year.cycle) << seed;  // so a file is rewritten on its 28th day at the latest
+        EXPECT_LT(year.oldest_ever, year.cycle)
+            << seed;  // so a file is rewritten on its 28th day at the latest
     }
 }
 
@@ -133,7 +158,8 @@ TEST(Rolling, TheDailyVolumeStaysNearItsShare) {
     }
 }
 
-// Files of a gigabyte beside small ones: a large one takes its days' share at once, the sum stays even.
+// Files of a gigabyte beside small ones: a large one takes its days' share at once, the sum stays
+// even.
 TEST(Rolling, LargeFilesAverageOut) {
     const auto random = base::seeded_random(5);
     Year year = fresh(*random, 300, 2 * kMega);
@@ -154,7 +180,8 @@ TEST(Rolling, LargeFilesAverageOut) {
     }
 }
 
-// Ten days without a backup make ten generations overdue; the next backup catches up, and nothing stays late.
+// Ten days without a backup make ten generations overdue; the next backup catches up, and nothing
+// stays late.
 TEST(Rolling, CatchesUpAfterDaysWithoutBackups) {
     const auto random = base::seeded_random(6);
     Year year = fresh(*random, 150, 8 * kMega);
@@ -181,7 +208,8 @@ TEST(Rolling, WeeklyBackupsKeepTheCycleToo) {
     EXPECT_LT(year.oldest_ever, year.cycle);
 }
 
-// W1 in the arithmetic of days: what the plan leaves in place may be named by the manifest of that day.
+// W1 in the arithmetic of days: what the plan leaves in place may be named by the manifest of that
+// day.
 TEST(Rolling, W1_WhatIsNotRewrittenOutlivesTheBackup) {
     const days retention(7);
     const days cycle(28);
@@ -190,22 +218,27 @@ TEST(Rolling, W1_WhatIsNotRewrittenOutlivesTheBackup) {
     Year year = fresh(*random, 150, 8 * kMega);
     for (std::int64_t day = 1; day <= 365; ++day) {
         back_up(year, day);
-        const base::Timestamp stop = start + days(day) + std::chrono::hours(9);  // the backup may run past midnight
+        const base::Timestamp stop =
+            start + days(day) + std::chrono::hours(9);  // the backup may run past midnight
         for (const auto& [path, file] : year.files) {
             const auto expires = policy::pack_expiry(start + days(file.written), retention, cycle);
-            ASSERT_TRUE(policy::may_reference(expires, policy::backup_expiry(stop, retention))) << path << " on day " << day;
+            ASSERT_TRUE(policy::may_reference(expires, policy::backup_expiry(stop, retention)))
+                << path << " on day " << day;
         }
     }
 }
 
-// ---- On a real repository -----------------------------------------------------------------------------------------
+// ---- On a real repository
+// -----------------------------------------------------------------------------------------
 
-// Two months of daily backups of a system that never changes: every pack is rewritten in time, and every manifest keeps W1.
+// Two months of daily backups of a system that never changes: every pack is rewritten in time, and
+// every manifest keeps W1.
 TEST(Rolling, W1_HoldsForEveryManifestOfTwoMonths) {
     test::RepoWorld world;
     test::Tree tree;
     for (int i = 0; i < 40; ++i) {
-        tree["base/" + std::to_string(i)] = test::table_like(static_cast<std::uint64_t>(i), 3 * kPageSize);
+        tree["base/" + std::to_string(i)] =
+            test::table_like(static_cast<std::uint64_t>(i), 3 * kPageSize);
     }
     const test::Lifetimes lifetimes{days(7), days(10)};
     auto manifest = world.capture({.tree = &tree, .lifetimes = lifetimes});
@@ -217,16 +250,19 @@ TEST(Rolling, W1_HoldsForEveryManifestOfTwoMonths) {
         ASSERT_TRUE(ok(previous));
         const auto maps = MapIndex::open(*world.store, world.repository->id(), *previous);
         ASSERT_TRUE(ok(maps));
-        const auto expires = policy::pack_expiry(world.clock.now(), lifetimes.retention, lifetimes.rolling);
+        const auto expires =
+            policy::pack_expiry(world.clock.now(), lifetimes.retention, lifetimes.rolling);
         const auto rewrite = plan_rewrites(**maps, previous->manifest, expires, lifetimes.rolling);
         largest = std::max(largest, rewrite.size());
-        manifest = world.capture({.tree = &tree, .previous = &*previous, .rewrite = rewrite, .lifetimes = lifetimes});
+        manifest = world.capture(
+            {.tree = &tree, .previous = &*previous, .rewrite = rewrite, .lifetimes = lifetimes});
         ASSERT_TRUE(ok(manifest));
         for (const auto& [index, pack] : manifest->packs) {
             const auto pack_expires = expiry_of(pack.object.name);
             ASSERT_TRUE(ok(pack_expires));
             ASSERT_GE(*pack_expires, manifest->expires);
-            ASSERT_LT((expires.end() - pack_expires->end()), days(10)) << "a page older than the cycle, on day " << day;
+            ASSERT_LT((expires.end() - pack_expires->end()), days(10))
+                << "a page older than the cycle, on day " << day;
         }
     }
     EXPECT_LE(largest, 6U);  // 40 files in 10 days: four each day

@@ -5,10 +5,12 @@
 #include "base/check.h"
 #include "base/json.h"
 
-// Streams. Tested by stream_test.cc and tests/crash/stream_crash_test.cc; docs/format/stream.md is the format.
+// Streams. Tested by stream_test.cc and tests/crash/stream_crash_test.cc; docs/format/stream.md is
+// the format.
 //
-// No manifest names these objects, so each proves itself: the label is signed together with the pack's fixed part, and commits to the session
-// key that opens the frames. The label stands before the frames, so the bytes are read twice: once for the digest, once to seal them.
+// No manifest names these objects, so each proves itself: the label is signed together with the
+// pack's fixed part, and commits to the session key that opens the frames. The label stands before
+// the frames, so the bytes are read twice: once for the digest, once to seal them.
 
 namespace lifeboat::repo {
 
@@ -25,7 +27,8 @@ constexpr auto kSessionLife = std::chrono::hours(1);
 constexpr int kGatheredLevel = 3;
 constexpr int kPieceLevel = 1;
 constexpr std::size_t kOpenObjects = 4;
-constexpr std::uint64_t kMaxStreamBytes = 192 * base::kMiB;  // sealed it stays below kMaxPackSize, however badly it compresses
+constexpr std::uint64_t kMaxStreamBytes =
+    192 * base::kMiB;  // sealed it stays below kMaxPackSize, however badly it compresses
 
 void encode_label(const StreamLabel& label, ByteWriter& out) {
     out.u64(label.source);
@@ -96,9 +99,11 @@ Result<VerifiedLabel> verify_label(const PackHeader& header, const ReaderKeys& k
     return out;
 }
 
-Result<> check_place(const VerifiedLabel& label, const Repository& repository, const StreamName& name) {
+Result<> check_place(const VerifiedLabel& label, const Repository& repository,
+                     const StreamName& name) {
     if (label.header.repository != repository.id() || label.label.range != name.range) {
-        return Error(Code::Corrupt, "the object was written for another place than '" + name.text() + "'")
+        return Error(Code::Corrupt,
+                     "the object was written for another place than '" + name.text() + "'")
             .hint("Somebody moved objects of this repository: run 'lifeboat repo check'.");
     }
     return {};
@@ -108,17 +113,21 @@ Result<BytesView> read_part(const StreamWriter::Read& read, std::uint64_t at, st
     const std::uint64_t count = std::min<std::uint64_t>(kWalFrame, size - at);
     const BytesView part = TRY(read(at, count));
     if (part.size() != count) {
-        return Error(Code::Bug, "asked for " + std::to_string(count) + " bytes of the stream, given " + std::to_string(part.size()));
+        return Error(Code::Bug, "asked for " + std::to_string(count) +
+                                    " bytes of the stream, given " + std::to_string(part.size()));
     }
     return part;
 }
 
 Result<> check_put(const StreamPut& put) {
-    if (put.kind == StreamObject::Gap || put.range.from >= put.range.to || put.range.to - put.range.from > kMaxStreamBytes) {
-        return Error(Code::Bug, "a stream object holds 1 byte to " + base::human_size(kMaxStreamBytes));
+    if (put.kind == StreamObject::Gap || put.range.from >= put.range.to ||
+        put.range.to - put.range.from > kMaxStreamBytes) {
+        return Error(Code::Bug,
+                     "a stream object holds 1 byte to " + base::human_size(kMaxStreamBytes));
     }
     if (put.summary.size() > kMaxSummary) {
-        return Error(Code::Bug, "the summary is " + base::human_size(put.summary.size()) + ", more than a reader accepts");
+        return Error(Code::Bug, "the summary is " + base::human_size(put.summary.size()) +
+                                    ", more than a reader accepts");
     }
     return {};
 }
@@ -130,13 +139,15 @@ Result<StreamLabel> label_of(const PackHeader& header) {
     StreamLabel label = TRY(decode_label(in));
     const BytesView text = BytesView(header.label).first(in.position());
     const BytesView signature = TRY(in.raw(crypto::kSignatureSize));
-    if (!in.at_end() || header.kind != PackKind::Wal || !label.signer.verifies(signed_text(header.fixed, text), signature)) {
+    if (!in.at_end() || header.kind != PackKind::Wal ||
+        !label.signer.verifies(signed_text(header.fixed, text), signature)) {
         return Error(Code::Corrupt, "the label's signature does not fit its contents");
     }
     return label;
 }
 
-StreamWriter::StreamWriter(Repository& repository, const HostKeys& host, std::string system, base::Clock& clock, base::Random& random)
+StreamWriter::StreamWriter(Repository& repository, const HostKeys& host, std::string system,
+                           base::Clock& clock, base::Random& random)
     : repository_(repository),
       host_(host),
       system_(std::move(system)),
@@ -154,10 +165,13 @@ Session& StreamWriter::session() {
 
 Result<> StreamWriter::put(const StreamPut& put, BytesView bytes) {
     LB_CHECK(bytes.size() == put.range.to - put.range.from);
-    return this->put(put, [bytes](std::uint64_t offset, std::uint64_t count) -> Result<BytesView> { return bytes.subspan(offset, count); });
+    return this->put(put, [bytes](std::uint64_t offset, std::uint64_t count) -> Result<BytesView> {
+        return bytes.subspan(offset, count);
+    });
 }
 
-Result<std::array<base::Byte, 16>> StreamWriter::digest(const StreamPut& put, const Read& read) const {
+Result<std::array<base::Byte, 16>> StreamWriter::digest(const StreamPut& put,
+                                                        const Read& read) const {
     crypto::Sha256 hash;
     const std::uint64_t size = put.range.to - put.range.from;
     for (std::uint64_t at = 0; at < size; at += kWalFrame) {
@@ -206,9 +220,12 @@ Result<> StreamWriter::put(const StreamPut& put, const Read& read) {
     return std::move(done).during(writing);
 }
 
-// Somebody else, or an earlier life of ours, stored this range. Sealed bytes always differ; the keyed digest tells (T11). What is there stands for
-// our bytes only if it is whole: a rotten object must not be acknowledged (P1).
-Result<> StreamWriter::settle_conflict(const StreamName& name, const std::array<base::Byte, 16>& content, Error error) const {
+// Somebody else, or an earlier life of ours, stored this range. Sealed bytes always differ; the
+// keyed digest tells (T11). What is there stands for our bytes only if it is whole: a rotten object
+// must not be acknowledged (P1).
+Result<> StreamWriter::settle_conflict(const StreamName& name,
+                                       const std::array<base::Byte, 16>& content,
+                                       Error error) const {
     const auto comparing = "comparing with what '" + name.text() + "' holds";
     const Bytes bytes = TRY(repository_.store().get(name.text()).during(comparing));
     TRY(check_pack_bytes(bytes).during(comparing));
@@ -221,7 +238,9 @@ Result<> StreamWriter::settle_conflict(const StreamName& name, const std::array<
     }
     return std::move(error)
         .during("the repository holds other bytes for this range of the stream")
-        .hint("Two servers write WAL under one system name: give each its own system in lifeboat.yaml.");
+        .hint(
+            "Two servers write WAL under one system name: give each its own system in "
+            "lifeboat.yaml.");
 }
 
 Result<> StreamWriter::record_gap(const StreamRange& range, std::string_view reason) {
@@ -229,7 +248,11 @@ Result<> StreamWriter::record_gap(const StreamRange& range, std::string_view rea
         return Error(Code::Bug, "a gap in the stream holds at least one byte");
     }
     base::Json json = base::Json::object();
-    json.set("format", 1).set("system", system_).set("timeline", range.timeline).set("from", range.from).set("to", range.to);
+    json.set("format", 1)
+        .set("system", system_)
+        .set("timeline", range.timeline)
+        .set("from", range.from)
+        .set("to", range.to);
     json.set("reason", reason).set("recorded", base::format_time(clock_.now()));
     const StreamName name{StreamObject::Gap, system_, {}, range};
     auto put = repository_.store().put(name.text(), base::view(json.dump(2) + "\n"));
@@ -246,7 +269,8 @@ Result<> StreamWriter::put_history(std::uint32_t timeline, BytesView contents) {
         return {};
     }
     const Session map_session{Id128{}, keys_.map, {}, {}};
-    PackBuilder builder(repository_.id(), random_id(random_), map_session, PackKind::Map, kPieceLevel);
+    PackBuilder builder(repository_.id(), random_id(random_), map_session, PackKind::Map,
+                        kPieceLevel);
     ByteWriter plain;
     plain.u32(timeline);  // sealed: a history moved to the name of another timeline is refused
     plain.raw(contents);
@@ -258,16 +282,19 @@ Result<> StreamWriter::put_history(std::uint32_t timeline, BytesView contents) {
     return {};
 }
 
-Result<StoredHistory> read_history(Repository& repository, const std::string& object_name, const Key256& map_key) {
+Result<StoredHistory> read_history(Repository& repository, const std::string& object_name,
+                                   const Key256& map_key) {
     const auto reading = "reading '" + object_name + "'";
     const Bytes bytes = TRY(repository.store().get(object_name).during(reading));
     const PackHeader header = TRY(PackHeader::parse(bytes).during(reading));
     FrameOpener opener(header, map_key);
     const auto frames = TRY(opener.table(bytes, bytes.size(), header.frames_at).during(reading));
-    if (frames.size() != 1 || frames[0].kind != FrameKind::History || header.repository != repository.id()) {
+    if (frames.size() != 1 || frames[0].kind != FrameKind::History ||
+        header.repository != repository.id()) {
         return Error(Code::Corrupt, "not a timeline history of this repository").during(reading);
     }
-    const Bytes plain = TRY(opener.open(0, frames[0], BytesView(bytes).subspan(frames[0].offset)).during(reading));
+    const Bytes plain =
+        TRY(opener.open(0, frames[0], BytesView(bytes).subspan(frames[0].offset)).during(reading));
     ByteReader in(plain);
     StoredHistory history;
     history.timeline = TRY(in.u32().during(reading));
@@ -275,14 +302,18 @@ Result<StoredHistory> read_history(Repository& repository, const std::string& ob
     history.contents.assign(contents.begin(), contents.end());
     const std::uint32_t named = TRY(history_timeline(object_name));
     if (named != history.timeline) {
-        return Error(Code::Corrupt, "it is the history of timeline " + std::to_string(history.timeline) + " under another name").during(reading);
+        return Error(Code::Corrupt, "it is the history of timeline " +
+                                        std::to_string(history.timeline) + " under another name")
+            .during(reading);
     }
     return history;
 }
 
-Result<VerifiedLabel> read_label(Repository& repository, const StreamCatalog::Entry& entry, const ReaderKeys& keys) {
+Result<VerifiedLabel> read_label(Repository& repository, const StreamCatalog::Entry& entry,
+                                 const ReaderKeys& keys) {
     const auto reading = "reading '" + entry.name.text() + "'";
-    const PackHeader header = TRY(read_pack_header(repository.store(), entry.name.text(), entry.size).during(reading));
+    const PackHeader header =
+        TRY(read_pack_header(repository.store(), entry.name.text(), entry.size).during(reading));
     VerifiedLabel label = TRY(verify_label(header, keys).during(reading));
     TRY(check_place(label, repository, entry.name).during(reading));
     return label;
@@ -297,7 +328,9 @@ Result<Bytes> open_summary(const VerifiedLabel& label, const Key256& map_key) {
         return Error(Code::Corrupt, "the label's summary is cut short");
     }
     Bytes plain(sealed.size() - crypto::kTagSize);
-    TRY(crypto::Opener(summary_key(map_key, label.header.pack)).open(0, label.header.pack, sealed, plain).during("the label's summary"));
+    TRY(crypto::Opener(summary_key(map_key, label.header.pack))
+            .open(0, label.header.pack, sealed, plain)
+            .during("the label's summary"));
     return plain;
 }
 
@@ -307,8 +340,9 @@ Result<std::unique_ptr<StreamReader::Open>> StreamReader::load(const StreamCatal
         VerifiedLabel verified = TRY(verify_label(header, keys_));
         TRY(check_place(verified, repository_, entry.name));
         if (verified.label.source != source_) {
-            return Error(Code::Conflict, "it comes from another cluster: system identifier " + std::to_string(verified.label.source) +
-                                             ", not " + std::to_string(source_));  // T18
+            return Error(Code::Conflict, "it comes from another cluster: system identifier " +
+                                             std::to_string(verified.label.source) + ", not " +
+                                             std::to_string(source_));  // T18
         }
         return keys_.session_key(header.session, header.envelope, verified.label.commitment);
     };
@@ -324,7 +358,8 @@ Result<std::unique_ptr<StreamReader::Open>> StreamReader::load(const StreamCatal
         }
     }
     if (at != object->range.to) {
-        return Error(Code::Corrupt, "its frames do not hold the range that it names").during("pack '" + name + "'");
+        return Error(Code::Corrupt, "its frames do not hold the range that it names")
+            .during("pack '" + name + "'");
     }
     return object;
 }
@@ -346,15 +381,17 @@ Result<StreamReader::Open*> StreamReader::open(const StreamCatalog::Entry& entry
 
 // Copies from the frame that holds `from`; returns how many bytes of `out` that filled.
 Result<std::size_t> StreamReader::copy(Open& object, std::uint64_t from, base::MutableBytes out) {
-    const auto after = std::upper_bound(object.starts.begin(), object.starts.end(), from,
-                                        [](std::uint64_t byte, const Open::Start& start) { return byte < start.byte; });
+    const auto after = std::upper_bound(
+        object.starts.begin(), object.starts.end(), from,
+        [](std::uint64_t byte, const Open::Start& start) { return byte < start.byte; });
     const auto [first, frame] = *std::prev(after);
     if (object.frame != frame) {
         const FrameEntry& entry = object.pack.frames[frame];
         Bytes sealed(entry.end() - entry.offset);
         TRY(repository_.store().get_range(object.pack.object, entry.offset, sealed));
         object.frame = 0xffffffff;
-        object.plain = TRY(object.opener->open(frame, entry, sealed).during("pack '" + object.pack.object + "'"));
+        object.plain = TRY(
+            object.opener->open(frame, entry, sealed).during("pack '" + object.pack.object + "'"));
         object.frame = frame;
     }
     const std::size_t skip = from - first;
@@ -364,8 +401,10 @@ Result<std::size_t> StreamReader::copy(Open& object, std::uint64_t from, base::M
 }
 
 // Any object that has the bytes will do: when one is damaged or gone, another may be whole.
-Result<std::size_t> StreamReader::read_some(std::uint32_t timeline, std::uint64_t from, base::MutableBytes out) {
-    if (!open_.empty() && open_.front()->range.timeline == timeline && open_.front()->range.from <= from && from < open_.front()->range.to) {
+Result<std::size_t> StreamReader::read_some(std::uint32_t timeline, std::uint64_t from,
+                                            base::MutableBytes out) {
+    if (!open_.empty() && open_.front()->range.timeline == timeline &&
+        open_.front()->range.from <= from && from < open_.front()->range.to) {
         auto got = copy(*open_.front(), from, out);
         if (got) {
             return got;  // the common case: no search
@@ -373,25 +412,33 @@ Result<std::size_t> StreamReader::read_some(std::uint32_t timeline, std::uint64_
     }
     const auto holders = catalog_.holding({timeline, from, from + 1});
     if (holders.empty()) {
-        return Error(Code::NotFound, "byte " + std::to_string(from) + " of timeline " + std::to_string(timeline) + " is not in the repository");
+        return Error(Code::NotFound, "byte " + std::to_string(from) + " of timeline " +
+                                         std::to_string(timeline) + " is not in the repository");
     }
     std::optional<Error> first;
     for (const StreamCatalog::Entry* holder : holders) {
         auto got = read_from(*holder, from, out);
-        if (got || got.error().code() == Code::Unavailable || got.error().code() == Code::Cancelled) {
+        if (got || got.error().code() == Code::Unavailable ||
+            got.error().code() == Code::Cancelled) {
             return got;
         }
         if (!first) {
             first = std::move(got).error();
         }
     }
-    if (first->code() == Code::NotFound) {  // listed, so never "not in the repository": recovery must not end here (T13, P5)
-        return (*std::move(first)).recode(Code::Unavailable).hint("Objects vanished since they were listed: list again, then run 'lifeboat repo check'.");
+    if (first->code() == Code::NotFound) {  // listed, so never "not in the repository": recovery
+                                            // must not end here (T13, P5)
+        return (*std::move(first))
+            .recode(Code::Unavailable)
+            .hint(
+                "Objects vanished since they were listed: list again, then run 'lifeboat repo "
+                "check'.");
     }
     return *std::move(first);
 }
 
-Result<std::size_t> StreamReader::read_from(const StreamCatalog::Entry& entry, std::uint64_t from, base::MutableBytes out) {
+Result<std::size_t> StreamReader::read_from(const StreamCatalog::Entry& entry, std::uint64_t from,
+                                            base::MutableBytes out) {
     Open* object = TRY(open(entry));
     return copy(*object, from, out);
 }

@@ -9,14 +9,16 @@ namespace {
 
 bool earlier(const StreamCatalog::Entry& a, const StreamCatalog::Entry& b) {
     const auto key = [](const StreamCatalog::Entry& e) {
-        return std::tuple(e.name.range.timeline, e.name.range.from, e.name.kind == StreamObject::Piece, e.name.range.to);
+        return std::tuple(e.name.range.timeline, e.name.range.from,
+                          e.name.kind == StreamObject::Piece, e.name.range.to);
     };
     return key(a) < key(b);
 }
 
 }  // namespace
 
-StreamCatalog StreamCatalog::of(std::vector<Entry> entries, std::vector<StreamRange> gaps, std::vector<std::string> histories) {
+StreamCatalog StreamCatalog::of(std::vector<Entry> entries, std::vector<StreamRange> gaps,
+                                std::vector<std::string> histories) {
     StreamCatalog catalog;
     catalog.entries_ = std::move(entries);
     catalog.gaps_ = std::move(gaps);
@@ -40,7 +42,8 @@ Result<StreamCatalog> StreamCatalog::load(Repository& repository, std::string_vi
         return {};
     };
     const auto listing = "listing the stream of '" + std::string(system) + "'";
-    for (const StreamObject kind : {StreamObject::Piece, StreamObject::Gathered, StreamObject::Gap}) {
+    for (const StreamObject kind :
+         {StreamObject::Piece, StreamObject::Gathered, StreamObject::Gap}) {
         TRY(repository.store().list(stream_prefix(system, kind), collect).during(listing));
     }
     const auto remember = [&](const store::ObjectInfo& object) -> Result<> {
@@ -86,12 +89,15 @@ std::vector<std::uint32_t> StreamCatalog::timelines() const {
     return {found.begin(), found.end()};
 }
 
-// Linear in the entries that start before the range: pieces are gathered within minutes, so few overlap.
+// Linear in the entries that start before the range: pieces are gathered within minutes, so few
+// overlap.
 std::vector<const StreamCatalog::Entry*> StreamCatalog::holding(const StreamRange& range) const {
     std::vector<const Entry*> found;
-    const auto first_after = std::lower_bound(entries_.begin(), entries_.end(), range, [](const Entry& entry, const StreamRange& wanted) {
-        return std::tie(entry.name.range.timeline, entry.name.range.from) < std::tie(wanted.timeline, wanted.to);
-    });
+    const auto first_after = std::lower_bound(
+        entries_.begin(), entries_.end(), range, [](const Entry& entry, const StreamRange& wanted) {
+            return std::tie(entry.name.range.timeline, entry.name.range.from) <
+                   std::tie(wanted.timeline, wanted.to);
+        });
     for (auto it = entries_.begin(); it != first_after; ++it) {
         const StreamRange& have = it->name.range;
         if (have.timeline == range.timeline && have.from < range.to && have.to > range.from) {
@@ -99,7 +105,8 @@ std::vector<const StreamCatalog::Entry*> StreamCatalog::holding(const StreamRang
         }
     }
     std::stable_sort(found.begin(), found.end(), [](const Entry* a, const Entry* b) {
-        return std::tuple(a->name.kind == StreamObject::Piece, a->name.range.from) < std::tuple(b->name.kind == StreamObject::Piece, b->name.range.from);
+        return std::tuple(a->name.kind == StreamObject::Piece, a->name.range.from) <
+               std::tuple(b->name.kind == StreamObject::Piece, b->name.range.from);
     });
     return found;
 }

@@ -46,8 +46,14 @@ class StreamTest : public testing::Test {
         put.captured = world.clock.now();
         return put;
     }
-    Result<> store(const StreamRange& range, StreamObject kind = StreamObject::Piece) { return writer.put(put_of(range, kind), stream_bytes(range)); }
-    std::string name(const StreamRange& range, StreamObject kind = StreamObject::Piece) { return StreamName{kind, "prod", day(), range}.text(); }
+
+    Result<> store(const StreamRange& range, StreamObject kind = StreamObject::Piece) {
+        return writer.put(put_of(range, kind), stream_bytes(range));
+    }
+
+    std::string name(const StreamRange& range, StreamObject kind = StreamObject::Piece) {
+        return StreamName{kind, "prod", day(), range}.text();
+    }
 
     Result<Bytes> read(const StreamRange& range, std::uint64_t source = kSource) {
         const StreamCatalog catalog = TRY(StreamCatalog::load(*world.repository, "prod"));
@@ -56,11 +62,13 @@ class StreamTest : public testing::Test {
         TRY(reader.read(range.timeline, range.from, out));
         return out;
     }
+
     void expect_readable(const StreamRange& range) {
         const auto got = read(range);
         ASSERT_TRUE(ok(got)) << range.from << "-" << range.to;
         EXPECT_TRUE(*got == stream_bytes(range));
     }
+
     StreamCatalog::Entry entry(const StreamRange& range, StreamObject kind = StreamObject::Piece) {
         return {{kind, "prod", day(), range}, world.store->stat(name(range, kind)).value().size};
     }
@@ -69,10 +77,12 @@ class StreamTest : public testing::Test {
     StreamWriter writer{*world.repository, world.keys.host, "prod", world.clock, *world.random};
 };
 
-// ---- Pieces and gathered packs ------------------------------------------------------------------------------------
+// ---- Pieces and gathered packs
+// ------------------------------------------------------------------------------------
 
 TEST_F(StreamTest, PiecesComeBackByteForByte) {
-    const std::vector<StreamRange> pieces = {{1, 100, 101}, {1, 101, 5000}, {1, 5000, 5000 + 262144}, {1, 267144, 267144 + 700'001}};
+    const std::vector<StreamRange> pieces = {
+        {1, 100, 101}, {1, 101, 5000}, {1, 5000, 5000 + 262144}, {1, 267144, 267144 + 700'001}};
     for (const StreamRange& piece : pieces) {
         ASSERT_TRUE(ok(store(piece)));
         EXPECT_TRUE(ok(check_pack_bytes(world.bytes(name(piece)))));
@@ -90,7 +100,8 @@ TEST_F(StreamTest, LabelsSayWhatWasPut) {
     StreamPut put = put_of(range, StreamObject::Gathered);
     put.summary = noise(1, 500);
     ASSERT_TRUE(ok(writer.put(put, stream_bytes(range))));
-    const auto label = read_label(*world.repository, entry(range, StreamObject::Gathered), world.reader);
+    const auto label =
+        read_label(*world.repository, entry(range, StreamObject::Gathered), world.reader);
     ASSERT_TRUE(ok(label));
     EXPECT_EQ(label->label.source, kSource);
     EXPECT_EQ(label->label.range, range);
@@ -112,7 +123,11 @@ TEST_F(StreamTest, TheLargestSummaryIsReadableAndALargerOneIsRefused) {
     ASSERT_TRUE(ok(writer.put(put, stream_bytes(put.range))));
     const auto label = read_label(*world.repository, entry(put.range), world.reader);
     ASSERT_TRUE(ok(label));
-    EXPECT_EQ(open_summary(*label, RepositoryKeys::derive(world.keys.host.secret, world.repository->id()).map).value(), put.summary);
+    EXPECT_EQ(
+        open_summary(*label,
+                     RepositoryKeys::derive(world.keys.host.secret, world.repository->id()).map)
+            .value(),
+        put.summary);
     put.summary.push_back(0);
     put.range = {1, 10, 20};
     EXPECT_TRUE(fails(writer.put(put, stream_bytes(put.range)), Code::Bug));
@@ -142,7 +157,8 @@ TEST_F(StreamTest, OverlappingObjectsReadAsOneStream) {
         const std::uint64_t from = end - random->u64() % (end / 2 + 1) / 4;
         end = std::max(end, from + 1 + random->u64() % 90000);
         const StreamRange range{1, from, end};
-        auto put = store(range, random->u64() % 3 == 0 ? StreamObject::Gathered : StreamObject::Piece);
+        auto put =
+            store(range, random->u64() % 3 == 0 ? StreamObject::Gathered : StreamObject::Piece);
         ASSERT_TRUE(put || put.error().code() == Code::Conflict);
     }
     expect_readable({1, 0, end});
@@ -152,7 +168,8 @@ TEST_F(StreamTest, OverlappingObjectsReadAsOneStream) {
     }
 }
 
-// ---- The same range twice -----------------------------------------------------------------------------------------
+// ---- The same range twice
+// -----------------------------------------------------------------------------------------
 
 TEST_F(StreamTest, T11_TheSameBytesAgainAreFine) {
     ASSERT_TRUE(ok(store({1, 0, 5000})));
@@ -199,27 +216,35 @@ TEST_F(StreamTest, P1_AnObjectMovedFromAnotherRangeIsNotTakenForOurs) {
     EXPECT_TRUE(fails(writer.put(put_of({1, 5000, 10000}), bytes), Code::Corrupt));
 }
 
-// ---- What a writer may not ask for --------------------------------------------------------------------------------
+// ---- What a writer may not ask for
+// --------------------------------------------------------------------------------
 
 TEST_F(StreamTest, ImpossiblePutsAreBugsAndStoreNothing) {
-    const auto never = [](std::uint64_t, std::uint64_t) -> Result<BytesView> { return BytesView(); };
+    const auto never = [](std::uint64_t, std::uint64_t) -> Result<BytesView> {
+        return BytesView();
+    };
     EXPECT_TRUE(fails(writer.put(put_of({1, 5, 5}), never), Code::Bug));
     EXPECT_TRUE(fails(writer.put(put_of({1, 6, 5}), never), Code::Bug));
     EXPECT_TRUE(fails(writer.put(put_of({1, 0, 1ULL << 40}), never), Code::Bug));
     EXPECT_TRUE(fails(writer.put(put_of({1, 0, 10}, StreamObject::Gap), never), Code::Bug));
-    EXPECT_TRUE(fails(writer.put(put_of({1, 0, 10}), never), Code::Bug));  // fewer bytes than asked for
+    EXPECT_TRUE(
+        fails(writer.put(put_of({1, 0, 10}), never), Code::Bug));  // fewer bytes than asked for
     EXPECT_TRUE(fails(writer.record_gap({1, 5, 5}, "nothing"), Code::Bug));
     EXPECT_TRUE(world.names("s/").empty());
 }
 
 TEST_F(StreamTest, AFailingSourceFailsThePut) {
-    const auto broken = [](std::uint64_t, std::uint64_t) -> Result<BytesView> { return base::Error(Code::Unavailable, "the spool is gone"); };
+    const auto broken = [](std::uint64_t, std::uint64_t) -> Result<BytesView> {
+        return base::Error(Code::Unavailable, "the spool is gone");
+    };
     EXPECT_TRUE(fails(writer.put(put_of({1, 0, 10}), broken), Code::Unavailable));
     EXPECT_TRUE(world.names("s/").empty());
 }
 
 TEST_F(StreamTest, ASessionServesForAnHour) {
-    const auto session = [&](const StreamRange& range) { return PackHeader::parse(world.bytes(name(range))).value().session; };
+    const auto session = [&](const StreamRange& range) {
+        return PackHeader::parse(world.bytes(name(range))).value().session;
+    };
     ASSERT_TRUE(ok(store({1, 0, 10})));
     world.clock.advance(std::chrono::minutes(59));
     ASSERT_TRUE(ok(store({1, 10, 20})));
@@ -230,7 +255,8 @@ TEST_F(StreamTest, ASessionServesForAnHour) {
     expect_readable({1, 0, 30});
 }
 
-// ---- Forgeries ----------------------------------------------------------------------------------------------------
+// ---- Forgeries
+// ----------------------------------------------------------------------------------------------------
 
 TEST_F(StreamTest, EveryFlippedByteOfALabelIsRefused) {
     const StreamRange range{1, 0, 500};
@@ -255,15 +281,18 @@ TEST_F(StreamTest, AnotherWritersPieceIsDenied) {
     StreamWriter forger(*world.repository, thief.host, "prod", world.clock, *world.random);
     ASSERT_TRUE(ok(forger.put(put_of({1, 0, 100}), Bytes(100, 1))));
     EXPECT_TRUE(fails(read({1, 0, 100}), Code::Denied));
-    EXPECT_TRUE(fails(read_label(*world.repository, entry({1, 0, 100}), world.reader), Code::Denied));
+    EXPECT_TRUE(
+        fails(read_label(*world.repository, entry({1, 0, 100}), world.reader), Code::Denied));
 }
 
 TEST_F(StreamTest, AMovedPieceIsCorrupt) {
     ASSERT_TRUE(ok(store({1, 0, 100})));
     const Bytes piece = world.bytes(name({1, 0, 100}));
-    for (const StreamRange& elsewhere : {StreamRange{1, 100, 200}, StreamRange{2, 0, 100}, StreamRange{1, 0, 99}}) {
+    for (const StreamRange& elsewhere :
+         {StreamRange{1, 100, 200}, StreamRange{2, 0, 100}, StreamRange{1, 0, 99}}) {
         world.replace(name(elsewhere), piece);
-        EXPECT_TRUE(fails(read_label(*world.repository, entry(elsewhere), world.reader), Code::Corrupt));
+        EXPECT_TRUE(
+            fails(read_label(*world.repository, entry(elsewhere), world.reader), Code::Corrupt));
     }
     EXPECT_TRUE(fails(read({1, 100, 200}), Code::Corrupt));
     EXPECT_TRUE(fails(read({2, 0, 50}), Code::Corrupt));
@@ -271,7 +300,8 @@ TEST_F(StreamTest, AMovedPieceIsCorrupt) {
 
 TEST_F(StreamTest, APieceOfAnotherRepositoryIsCorrupt) {
     test::RepoWorld other(2);
-    StreamWriter there(*other.repository, world.keys.host, "prod", other.clock, *world.random);  // the same writer
+    StreamWriter there(*other.repository, world.keys.host, "prod", other.clock,
+                       *world.random);  // the same writer
     ASSERT_NE(other.repository->id(), world.repository->id());
     ASSERT_TRUE(ok(there.put(put_of({1, 0, 100}), stream_bytes({1, 0, 100}))));
     world.replace(name({1, 0, 100}), other.bytes(name({1, 0, 100})));
@@ -297,7 +327,8 @@ TEST_F(StreamTest, T18_AnotherClustersStreamIsAConflict) {
     EXPECT_TRUE(fails(read({1, 0, 100}, kSource + 1), Code::Conflict));
 }
 
-// ---- T13: "not there" is never confused with "cannot be read" -----------------------------------------------------
+// ---- T13: "not there" is never confused with "cannot be read"
+// -----------------------------------------------------
 
 TEST_F(StreamTest, T13_OnlyBytesThatWereNeverListedAreNotFound) {
     ASSERT_TRUE(ok(store({1, 0, 1000})));
@@ -324,7 +355,8 @@ TEST_F(StreamTest, T13_AnObjectThatVanishesWhileItIsReadIsUnavailable) {
 
 TEST_F(StreamTest, T13_EveryStoreErrorKeepsItsCode) {
     ASSERT_TRUE(ok(store({1, 0, 1000})));
-    for (const auto& [fault, code] : {std::pair{store::Fault::Fail, Code::Unavailable}, std::pair{store::Fault::Deny, Code::Denied},
+    for (const auto& [fault, code] : {std::pair{store::Fault::Fail, Code::Unavailable},
+                                      std::pair{store::Fault::Deny, Code::Denied},
                                       std::pair{store::Fault::Truncate, Code::Corrupt}}) {
         for (int call = 0; call < 3; ++call) {
             int calls = 0;
@@ -333,9 +365,10 @@ TEST_F(StreamTest, T13_EveryStoreErrorKeepsItsCode) {
                 ASSERT_TRUE(ok(copy->put(object, world.bytes(object))));
             }
             bool armed = false;
-            auto faulty = store::with_faults(std::move(copy), [&, fault](store::Operation, const std::string&) {
-                return armed && calls++ >= call ? fault : store::Fault::None;
-            });
+            auto faulty = store::with_faults(
+                std::move(copy), [&, fault](store::Operation, const std::string&) {
+                    return armed && calls++ >= call ? fault : store::Fault::None;
+                });
             const auto repository = Repository::open(*faulty);
             ASSERT_TRUE(ok(repository));
             const auto catalog = StreamCatalog::load(**repository, "prod");
@@ -367,7 +400,8 @@ TEST_F(StreamTest, ADamagedObjectIsNoLossWhileAnotherHoldsItsBytes) {
     expect_readable({1, 0, 1000});
 }
 
-// ---- Gaps, timelines, coverage ------------------------------------------------------------------------------------
+// ---- Gaps, timelines, coverage
+// ------------------------------------------------------------------------------------
 
 TEST_F(StreamTest, GapsAreRecordedOnce) {
     EXPECT_TRUE(ok(writer.record_gap({1, 100, 200}, "the slot was lost")));
@@ -375,7 +409,8 @@ TEST_F(StreamTest, GapsAreRecordedOnce) {
     const auto catalog = StreamCatalog::load(*world.repository, "prod");
     ASSERT_TRUE(ok(catalog));
     EXPECT_EQ(catalog->gaps(), (std::vector<StreamRange>{{1, 100, 200}}));
-    const auto json = base::Json::parse(base::text(world.bytes("s/prod/gap/00000001/0000000000000064-00000000000000C8.gap")));
+    const auto json = base::Json::parse(
+        base::text(world.bytes("s/prod/gap/00000001/0000000000000064-00000000000000C8.gap")));
     ASSERT_TRUE(ok(json));
     EXPECT_EQ(json->text("reason").value(), "the slot was lost");
 }
@@ -390,46 +425,15 @@ TEST_F(StreamTest, ForeignObjectsAreNoPartOfTheStream) {
     EXPECT_TRUE(catalog->histories().empty());
 }
 
-TEST(StreamCatalog, CoverageIsThatOfABitmap) {
-    const auto random = base::seeded_random(8);
-    for (int round = 0; round < 400; ++round) {
-        std::map<std::uint32_t, std::set<std::uint64_t>> bytes;
-        std::vector<StreamCatalog::Entry> entries;
-        for (std::uint64_t i = random->u64() % 12; i > 0; --i) {
-            const auto timeline = static_cast<std::uint32_t>(1 + random->u64() % 2);
-            const std::uint64_t from = random->u64() % 60;
-            const StreamRange range{timeline, from, from + 1 + random->u64() % 20};
-            for (std::uint64_t at = range.from; at < range.to; ++at) {
-                bytes[timeline].insert(at);
-            }
-            entries.push_back({{random->u64() % 2 == 0 ? StreamObject::Piece : StreamObject::Gathered, "x", day(), range}, 1});
-        }
-        const StreamCatalog catalog = StreamCatalog::of(entries, {});
-        for (std::uint32_t timeline = 1; timeline <= 2; ++timeline) {
-            for (std::uint64_t from = 0; from < 85; ++from) {
-                std::uint64_t end = from;
-                while (bytes[timeline].contains(end)) {
-                    ++end;
-                }
-                ASSERT_EQ(catalog.covered_to(timeline, from), end);
-                ASSERT_EQ(catalog.holding({timeline, from, from + 1}).empty(), end == from);
-            }
-            std::uint64_t in_ranges = 0;
-            for (const StreamRange& range : catalog.ranges(timeline)) {
-                in_ranges += range.to - range.from;
-                EXPECT_FALSE(bytes[timeline].contains(range.to));  // maximal
-                EXPECT_TRUE(range.from == 0 || !bytes[timeline].contains(range.from - 1));
-            }
-            EXPECT_EQ(in_ranges, bytes[timeline].size());
-        }
-    }
-}
-
-// ---- Histories ----------------------------------------------------------------------------------------------------
+// ---- Histories
+// ----------------------------------------------------------------------------------------------------
 
 class HistoryTest : public StreamTest {
   protected:
-    Key256 map_key() const { return RepositoryKeys::derive(world.keys.host.secret, world.repository->id()).map; }
+    Key256 map_key() const {
+        return RepositoryKeys::derive(world.keys.host.secret, world.repository->id()).map;
+    }
+
     const std::string text = "1\t0/3000000\tno recovery target specified\n";
 };
 
@@ -470,7 +474,9 @@ TEST_F(HistoryTest, EveryFlippedByteIsRefused) {
         }
     }
     EXPECT_LE(opened, 8U);  // the trailer's CRC and magic add nothing to what the tags prove
-    EXPECT_TRUE(fails(read_history(*world.repository, name, RepositoryKeys::derive(world.keys.host.secret, {}).map), Code::Corrupt));
+    EXPECT_TRUE(fails(read_history(*world.repository, name,
+                                   RepositoryKeys::derive(world.keys.host.secret, {}).map),
+                      Code::Corrupt));
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ constexpr std::size_t kSpares = 2;
 
 }  // namespace
 
-Uploader::Uploader(store::ObjectStore& store, std::size_t threads, std::size_t queue) : store_(store), queue_(queue) {
+Uploader::Uploader(store::ObjectStore& store, std::size_t threads, std::size_t queue)
+    : store_(store), queue_(queue) {
     for (std::size_t i = 0; i < threads; ++i) {
         threads_.emplace_back([this] { work(); });
     }
@@ -41,7 +42,8 @@ Result<> Uploader::contained_put(Job& job) {
     try {
         return put(job);
     } catch (const std::exception& e) {
-        return base::Error(base::Code::Bug, "the upload of '" + job.name + "' threw '" + e.what() + "'");
+        return base::Error(base::Code::Bug,
+                           "the upload of '" + job.name + "' threw '" + e.what() + "'");
     }
 }
 
@@ -98,7 +100,8 @@ Bytes Uploader::spare_buffer() {
 
 void Uploader::retire(Bytes buffer) {
     const base::Lock lock(mutex_);
-    if (spare_.size() < kSpares) {  // map packs return buffers and take none: without a bound all of them would stay
+    if (spare_.size() < kSpares) {  // map packs return buffers and take none: without a bound all
+                                    // of them would stay
         spare_.push_back(std::move(buffer));
     }
 }

@@ -11,8 +11,9 @@
 
 namespace lifeboat::repo {
 
-// Puts finished packs while the next ones are filled. Bounded: submit() blocks when `queue` packs wait. The first failure is kept, and every
-// later submit() and finish() returns it. Thread-safe. The destructor abandons what was not put.
+// Puts finished packs while the next ones are filled. Bounded: submit() blocks when `queue` packs
+// wait. The first failure is kept, and every later submit() and finish() returns it. Thread-safe.
+// The destructor abandons what was not put.
 class Uploader {
   public:
     // Called on an upload thread once the object is durable.
@@ -28,6 +29,7 @@ class Uploader {
     Result<> finish();
     // A buffer of an earlier pack, or an empty one: its memory is already mapped. Few are kept.
     Bytes spare_buffer();
+
     std::uint64_t stored_bytes() const { return stored_.load(std::memory_order_relaxed); }
 
   private:
@@ -36,6 +38,7 @@ class Uploader {
         Bytes bytes;
         Done done;
     };
+
     void work();
     Result<> contained_put(Job& job);
     Result<> put(Job& job);

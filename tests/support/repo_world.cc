@@ -36,7 +36,8 @@ Bytes table_like(std::uint64_t seed, std::size_t size) {
         for (std::size_t i = page * kPageSize; i < end; ++i) {
             out[i] = static_cast<base::Byte>("the quick brown fox"[(i + salt) % 19]);
         }
-        const base::MutableBytes row(&out[page * kPageSize], std::min<std::size_t>(end - page * kPageSize, 200));
+        const base::MutableBytes row(&out[page * kPageSize],
+                                     std::min<std::size_t>(end - page * kPageSize, 200));
         random->fill(row);
     }
     return out;
@@ -54,7 +55,9 @@ std::vector<crypto::Identity> two_identities(base::Random& random) {
 }  // namespace
 
 RepoKeys::RepoKeys(std::uint64_t seed)
-    : random(base::seeded_random(seed)), identities(two_identities(*random)), host(repo::HostKeys::generate(*random)) {}
+    : random(base::seeded_random(seed)),
+      identities(two_identities(*random)),
+      host(repo::HostKeys::generate(*random)) {}
 
 std::vector<crypto::Recipient> RepoKeys::recipients() const {
     return {identities[0].recipient(), identities[1].recipient()};
@@ -72,12 +75,14 @@ repo::ReaderKeys RepoKeys::stranger() const {
     return {{crypto::Identity::generate(*random)}, std::nullopt, {host.signing_key().verify_key()}};
 }
 
-// ---- Capture ------------------------------------------------------------------------------------------------------
+// ---- Capture
+// ------------------------------------------------------------------------------------------------------
 
 namespace {
 
 // Chunks of one file go to the lanes in turn, or, with several lanes, from several threads at once.
-Result<> capture_file(repo::Capture& capture, const std::string& path, BytesView contents, std::size_t lanes) {
+Result<> capture_file(repo::Capture& capture, const std::string& path, BytesView contents,
+                      std::size_t lanes) {
     repo::FileMap meta;
     meta.path = path;
     meta.mode = 0600;
@@ -87,7 +92,8 @@ Result<> capture_file(repo::Capture& capture, const std::string& path, BytesView
     }
     const auto feed = [&](std::size_t lane) -> Result<> {
         for (std::size_t at = lane * kChunkSize; at < contents.size(); at += lanes * kChunkSize) {
-            TRY(capture.pages(lane, **file, at, contents.subspan(at, std::min(kChunkSize, contents.size() - at))));
+            TRY(capture.pages(lane, **file, at,
+                              contents.subspan(at, std::min(kChunkSize, contents.size() - at))));
         }
         return {};
     };
@@ -95,11 +101,13 @@ Result<> capture_file(repo::Capture& capture, const std::string& path, BytesView
     return capture.finish_file(**file, contents.size());
 }
 
-Result<repo::Manifest> run_capture(repo::Repository& repository, const repo::HostKeys& host, const CaptureJob& job,
-                                   repo::CaptureRequest request, base::Clock& clock, base::Random& random) {
+Result<repo::Manifest> run_capture(repo::Repository& repository, const repo::HostKeys& host,
+                                   const CaptureJob& job, repo::CaptureRequest request,
+                                   base::Clock& clock, base::Random& random) {
     const base::StopToken stop;
     repo::CaptureProgress progress;
-    auto capture = TRY(repo::Capture::begin(repository, host, std::move(request), random, stop, progress));
+    auto capture =
+        TRY(repo::Capture::begin(repository, host, std::move(request), random, stop, progress));
     for (const auto& [path, contents] : *job.tree) {
         TRY(capture_file(*capture, path, contents, job.lanes));
     }
@@ -109,14 +117,16 @@ Result<repo::Manifest> run_capture(repo::Repository& repository, const repo::Hos
 
 }  // namespace
 
-Result<repo::Manifest> capture_tree(repo::Repository& repository, const repo::HostKeys& host, const CaptureJob& job, base::Clock& clock,
+Result<repo::Manifest> capture_tree(repo::Repository& repository, const repo::HostKeys& host,
+                                    const CaptureJob& job, base::Clock& clock,
                                     base::Random& random) {
     repo::CaptureRequest request;
     request.system = job.system;
     request.engine = "files";
     request.start = clock.now();
     request.manifest_expires = policy::backup_expiry(clock.now(), job.lifetimes.retention);
-    request.pack_expires = policy::pack_expiry(clock.now(), job.lifetimes.retention, job.lifetimes.rolling);
+    request.pack_expires =
+        policy::pack_expiry(clock.now(), job.lifetimes.retention, job.lifetimes.rolling);
     request.lanes = job.lanes;
     request.pack_target = job.pack_target;
     request.rewrite = job.rewrite;
@@ -129,7 +139,8 @@ Result<repo::Manifest> capture_tree(repo::Repository& repository, const repo::Ho
     return run_capture(repository, host, job, std::move(request), clock, random);
 }
 
-Result<Tree> restore_tree(repo::Repository& repository, const repo::ManifestName& backup, repo::ReaderKeys& keys) {
+Result<Tree> restore_tree(repo::Repository& repository, const repo::ManifestName& backup,
+                          repo::ReaderKeys& keys) {
     const repo::OpenedManifest opened = TRY(repository.load(backup, keys));
     const auto maps = TRY(repo::MapIndex::open(repository.store(), repository.id(), opened));
     repo::PackSource source(repository.store(), repository.id(), opened.manifest, keys);
@@ -142,7 +153,8 @@ Result<Tree> restore_tree(repo::Repository& repository, const repo::ManifestName
         Bytes contents(map.size);
         TRY(reader.read(map.runs, contents).during("reading '" + map.path + "'"));
         if (base::crc32c(contents) != map.crc) {
-            return Error(Code::Bug, "'" + map.path + "' came back with other bytes, and nothing noticed");
+            return Error(Code::Bug,
+                         "'" + map.path + "' came back with other bytes, and nothing noticed");
         }
         tree.emplace(map.path, std::move(contents));
         return {};
@@ -151,10 +163,14 @@ Result<Tree> restore_tree(repo::Repository& repository, const repo::ManifestName
     return tree;
 }
 
-// ---- RepoWorld ----------------------------------------------------------------------------------------------------
+// ---- RepoWorld
+// ----------------------------------------------------------------------------------------------------
 
 RepoWorld::RepoWorld(std::uint64_t seed)
-    : store(store::with_meter(store::memory_store(clock), meter)), keys(seed), reader(keys.reader()), random(base::seeded_random(seed + 1000)) {
+    : store(store::with_meter(store::memory_store(clock), meter)),
+      keys(seed),
+      reader(keys.reader()),
+      random(base::seeded_random(seed + 1000)) {
     auto created = repo::Repository::create(*store, keys.recipients(), clock, *random);
     EXPECT_TRUE(ok(created));
     repository = std::move(created).value();

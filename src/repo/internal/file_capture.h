@@ -9,7 +9,8 @@
 
 namespace lifeboat::repo {
 
-// One regular file on its way in. Chunks write disjoint elements of the vectors, so lanes need no lock between them.
+// One regular file on its way in. Chunks write disjoint elements of the vectors, so lanes need no
+// lock between them.
 class FileCapture {
   public:
     FileCapture(FileMap file, std::uint64_t size)
@@ -24,16 +25,19 @@ class FileCapture {
     std::uint64_t before_length_of(std::uint64_t number) const {
         return std::min<std::uint64_t>(kPageSize, before_size - number * kPageSize);
     }
+
     // CRC-32C of the first `size` bytes, from the chunks' own.
     std::uint32_t crc_of_first(std::uint64_t size) const {
         std::uint32_t crc = 0;
         for (std::uint64_t at = 0; at < size; at += kChunkSize) {
-            crc = base::crc32c_combine(crc, chunk_crcs[at / kChunkSize], std::min<std::uint64_t>(kChunkSize, size - at));
+            crc = base::crc32c_combine(crc, chunk_crcs[at / kChunkSize],
+                                       std::min<std::uint64_t>(kChunkSize, size - at));
         }
         return crc;
     }
 
-    // True iff each chunk of the first `size` bytes was given, no longer than the file: its CRC is of all that was given.
+    // True iff each chunk of the first `size` bytes was given, no longer than the file: its CRC is
+    // of all that was given.
     bool was_given(std::uint64_t size) const {
         for (std::uint64_t at = 0; at < size; at += kChunkSize) {
             if (chunk_sizes[at / kChunkSize] != std::min<std::uint64_t>(kChunkSize, size - at)) {

@@ -11,8 +11,8 @@ namespace lifeboat::repo {
 
 // Collects file maps and fingerprint lists into map packs. Thread-safe.
 struct Capture::MapWriter {
-    MapWriter(const Id128& repository, const Key256& map_key, std::string system, policy::ExpiryDay expires, base::Random& random,
-              Uploader& uploader);
+    MapWriter(const Id128& repository, const Key256& map_key, std::string system,
+              policy::ExpiryDay expires, base::Random& random, Uploader& uploader);
     Result<> add(const FileMap& map, const FingerprintList* list);  // `list` may be null
     Result<> finish();
     std::vector<PackRef> written();
@@ -33,7 +33,8 @@ struct Capture::MapWriter {
     base::ByteWriter maps_ LB_GUARDED_BY(mutex_);
     base::ByteWriter lists_ LB_GUARDED_BY(mutex_);
     std::size_t submitted_ LB_GUARDED_BY(mutex_) = 0;
-    base::Mutex written_mutex_;  // its own: upload threads report while a lane holds mutex_ and waits for them
+    base::Mutex written_mutex_;  // its own: upload threads report while a lane holds mutex_ and
+                                 // waits for them
     std::vector<PackRef> written_ LB_GUARDED_BY(written_mutex_);
 };
 
