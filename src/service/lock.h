@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/files.h"
@@ -14,6 +15,8 @@ class SystemLock {
     // Conflict when another process holds it, with its pid and since when.
     static base::Result<SystemLock> take(base::Files& files, const std::string& state,
                                          const std::string& system, base::Clock& clock);
+    // Who holds it ("pid 4711 since ..."), or nothing. A look, never a promise.
+    static std::optional<std::string> holder(const std::string& state, const std::string& system);
     SystemLock(SystemLock&& other) noexcept;
     SystemLock& operator=(SystemLock&& other) noexcept;
     ~SystemLock();

@@ -33,6 +33,10 @@ struct World {
                                                               const base::Secret& password)>
         make_engine;
     std::string program;  // absolute path of this binary: what servers are told to call
+    // Finds a system of this machine, by its connection when one is given.
+    std::function<Result<engine::Discovered>(const std::string& connection,
+                                             const engine::Context& context)>
+        discover = {};
 
     engine::Context context() const { return {files, clock, random, stop}; }
 };

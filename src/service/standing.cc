@@ -1,0 +1,168 @@
+#include "service/standing.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace lifeboat::service {
+
+using base::Duration;
+using base::Json;
+using base::Timestamp;
+using policy::Assessment;
+using policy::Verdict;
+
+namespace {
+
+// A stream that runs writes its status every second or so.
+constexpr auto kFresh = std::chrono::seconds(15);
+constexpr auto kProofLifetime = std::chrono::days(35);
+
+std::optional<policy::Objectives> objectives_of(const config::Config& config,
+                                                const config::System& system) {
+    const policy::Tier* tier = config::tier_of(config, system);
+    return tier != nullptr ? std::optional(tier->objectives) : std::nullopt;
+}
+
+Assessment assess_age(std::optional<Duration> limit,
+                      const std::optional<repo::ManifestName>& newest, Timestamp now) {
+    if (!newest) {
+        return {Verdict::Missed, limit, std::nullopt, "there is no backup"};
+    }
+    const Duration age = now - newest->stop;
+    // A clock that is a little ahead is no fault of the backup.
+    return policy::assess(limit, age < -policy::kClockTolerance ? age : std::max(age, Duration(0)));
+}
+
+bool is_fresh(const StreamStatus& status, Timestamp now) {
+    return std::chrono::abs(now - status.state.updated) <= kFresh;
+}
+
+std::string stream_trouble(const config::System& system, const std::optional<StreamStatus>& status,
+                           Timestamp now) {
+    if (!system.stream.enabled) {
+        return "";
+    }
+    if (!status) {
+        return "it has never run on this host";
+    }
+    if (!is_fresh(*status, now)) {
+        return "it stopped " + base::human_duration(now - status->state.updated) + " ago";
+    }
+    return status->state.trouble;
+}
+
+// While the stream keeps up with a server that writes nothing, the moment of its last word is
+// covered.
+Timestamp point_of(const engine::StreamState& state) {
+    const bool level = state.phase == "streaming" && state.lag_bytes == 0 && state.trouble.empty();
+    return level ? std::max(*state.captured, state.updated) : *state.captured;
+}
+
+struct NewestPoint {
+    std::optional<Timestamp> at;
+    std::string unknown;  // why it is not known
+};
+
+// From a stream that runs here, which knows best; else from the repository itself.
+NewestPoint find_newest_point(const Installation& installation, const OpenRepository& repository,
+                              repo::ReaderKeys* keys, const config::System& system,
+                              const std::optional<StreamStatus>& status) {
+    const Timestamp now = installation.world().clock.now();
+    if (status && status->state.captured && is_fresh(*status, now)) {
+        return {point_of(status->state), ""};
+    }
+    if (keys == nullptr) {
+        return {{}, "no key opens the stream here"};
+    }
+    auto engine = installation.engine(system);
+    if (!engine) {
+        return {{}, engine.error().message()};
+    }
+    auto windows =
+        (*engine)->windows(*repository.repository, *keys, installation.world().context());
+    if (!windows) {
+        return {{}, windows.error().message()};
+    }
+    std::optional<Timestamp> newest;
+    for (const engine::Window& window : *windows) {
+        newest = std::max(newest, window.to_time);
+    }
+    const bool untimed = !windows->empty() && !newest;
+    return {newest, untimed ? "the newest point has no time" : ""};
+}
+
+}  // namespace
+
+std::optional<Duration> backup_age_limit(const config::Config& config,
+                                         const config::System& system) {
+    if (system.stream.enabled) {
+        return std::chrono::duration_cast<Duration>(system.stream.retention) / 2;
+    }
+    const auto objectives = objectives_of(config, system);
+    return objectives ? std::optional(objectives->rpo) : std::nullopt;
+}
+
+Result<Standing> take_standing(const Installation& installation, const OpenRepository& repository,
+                               repo::ReaderKeys* keys, const config::System& system) {
+    const Timestamp now = installation.world().clock.now();
+    const auto objectives = objectives_of(installation.config(), system);
+    const auto rpo = objectives ? std::optional(objectives->rpo) : std::nullopt;
+    const auto rto = objectives ? std::optional(objectives->rto) : std::nullopt;
+    Standing standing;
+    const auto names = TRY(repository.repository->backups(system.name));
+    standing.backups = names.size();
+    if (!names.empty()) {
+        standing.newest = names.back();
+    }
+    standing.backup_age =
+        assess_age(backup_age_limit(installation.config(), system), standing.newest, now);
+    standing.stream = TRY(read_stream_status(installation, system.name));
+    standing.stream_trouble = stream_trouble(system, standing.stream, now);
+    standing.rto = policy::assess_rto(rto, std::nullopt, now, kProofLifetime);
+    if (names.empty()) {
+        standing.rpo = policy::assess_rpo(rpo, std::nullopt, now);
+        return standing;
+    }
+    const NewestPoint point =
+        find_newest_point(installation, repository, keys, system, standing.stream);
+    standing.newest_point = point.at;
+    standing.rpo = point.unknown.empty() ? policy::assess_rpo(rpo, point.at, now)
+                                         : Assessment{Verdict::Unknown, rpo, {}, point.unknown};
+    return standing;
+}
+
+Verdict Standing::verdict() const {
+    std::vector<Verdict> all;
+    for (const Assessment* assessment : {&backup_age, &rpo}) {
+        if (assessment->objective || assessment->verdict == Verdict::Missed) {
+            all.push_back(assessment->verdict);
+        }
+    }
+    return policy::worst(all);
+}
+
+Json assessment_json(const Assessment& assessment) {
+    const auto seconds = [](const std::optional<Duration>& d) {
+        return d ? Json(std::chrono::duration<double>(*d).count()) : Json();
+    };
+    Json json = Json::object();
+    json.set("verdict", policy::name(assessment.verdict));
+    json.set("seconds_objective", seconds(assessment.objective));
+    json.set("seconds_measured", seconds(assessment.measured));
+    json.set("reason", assessment.reason);
+    return json;
+}
+
+Json Standing::to_json() const {
+    Json json = Json::object();
+    json.set("verdict", policy::name(verdict())).set("backups", backups);
+    json.set("newest_backup", newest ? Json(newest->backup) : Json());
+    json.set("newest_backup_time", newest ? Json(base::format_time(newest->stop)) : Json());
+    json.set("newest_point", newest_point ? Json(base::format_time(*newest_point)) : Json());
+    json.set("backup_age", assessment_json(backup_age));
+    json.set("rpo", assessment_json(rpo)).set("rto", assessment_json(rto));
+    json.set("stream", stream ? stream->to_json() : Json()).set("stream_trouble", stream_trouble);
+    return json;
+}
+
+}  // namespace lifeboat::service
