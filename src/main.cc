@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/run.h"
+#include "postgres/discover.h"
 #include "postgres/postgres_engine.h"
 #include "store/decorators.h"
 #include "store/local_store.h"
@@ -93,6 +94,6 @@ int main(int argc, char** argv) {
     handle_signals();
     const service::World world{base::real_files(), base::system_clock(), base::system_random(),
                                stop_token,         open_store,           make_engine,
-                               own_path()};
+                               own_path(),         postgres::discover};
     return cli::run(argc, argv, world);
 }
