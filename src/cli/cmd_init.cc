@@ -3,8 +3,9 @@
 #include <array>
 #include <climits>
 
+#include "cli/backup_words.h"
 #include "cli/commands.h"
-#include "service/init.h"
+#include "service/quick.h"
 
 namespace lifeboat::cli {
 
@@ -31,10 +32,23 @@ std::string here(const std::string& path) {
     return base::join(directory.data(), path);
 }
 
+constexpr const char* kState = "/var/lib/lifeboat";
+
+// Where this user can write it, and it is found again: beside the configuration, if not in the
+// system's own place.
+std::string choose_state(const InitArguments& a, const std::string& config_file) {
+    if (!a.state.empty()) {
+        return here(a.state);
+    }
+    const bool there = ::access(kState, F_OK) == 0;
+    const bool writable = ::access(there ? kState : "/var/lib", W_OK) == 0;
+    return writable ? kState : base::join(base::parent_of(config_file), "lifeboat");
+}
+
 service::InitRequest request_of(const Common& common, const InitArguments& a) {
     service::InitRequest request;
     request.config_file = here(common.config.empty() ? "lifeboat.yaml" : common.config);
-    request.state = here(a.state.empty() ? "/var/lib/lifeboat" : a.state);
+    request.state = choose_state(a, request.config_file);
     request.repository_url =
         a.repository.empty() ? "file://" + base::join(request.state, "repository") : a.repository;
     request.recipients = a.recipients;
@@ -62,16 +76,59 @@ void show(const service::InitReport& report, Console& console) {
     }
 }
 
-}  // namespace
+void show_next(const Common& common, const service::InitRequest& request, Console& console) {
+    const std::string program =
+        common.config.empty() ? "lifeboat" : "lifeboat --config " + request.config_file;
+    const std::string key = request.recipients.empty()
+                                ? base::join(request.keys_directory, "recovery-1.key")
+                                : "IDENTITY-FILE";
+    console.line();
+    console.line("Next:");
+    console.line("  " + program +
+                 " stream   # captures every commit from now on; leave it running");
+    console.line("  " + program + " restore " + request.system + " --target /tmp/" +
+                 request.system + "-restored --identity " + key + " --start   # proves it");
+    console.line("  " + program + " doctor   # says what would hurt later");
+}
 
-int run_init(const service::World& world, const Common& common, const InitArguments& arguments,
-             Console& console) {
-    const auto report = service::init(world, request_of(common, arguments));
+int run_plain(const service::World& world, const service::InitRequest& request, Console& console) {
+    const auto report = service::init(world, request);
     if (!report) {
         return console.fail(report.error());
     }
     show(*report, console);
     return console.finish(report->to_json());
+}
+
+int run_quick(const service::World& world, const Common& common,
+              const service::InitRequest& request, Console& console) {
+    BackupBar bar(console);
+    service::QuickWatch watch;
+    watch.found = [&](const engine::Discovered& found) {
+        console.line(console.tint(Tone::Good, "found") + "  " + found.about);
+        for (const std::string& other : found.others) {
+            console.note("note: '" + other +
+                         "' answers too; add it under 'systems' to protect it.");
+        }
+    };
+    watch.ready = [&](const service::InitReport& report) { show(report, console); };
+    watch.backup = bar.watch();
+    const auto report = service::init_quick(world, request, watch);
+    if (!report) {
+        return console.fail(report.error());
+    }
+    show_backup(report->backup, console);
+    show_next(common, request, console);
+    return console.finish(report->to_json(), report->backup.exit_code());
+}
+
+}  // namespace
+
+int run_init(const service::World& world, const Common& common, const InitArguments& arguments,
+             Console& console) {
+    const service::InitRequest request = request_of(common, arguments);
+    return arguments.quick ? run_quick(world, common, request, console)
+                           : run_plain(world, request, console);
 }
 
 }  // namespace lifeboat::cli

@@ -18,5 +18,13 @@ int run_stream(const service::World& world, const Common& common, const StreamAr
                Console& console);
 int run_restore(const service::World& world, const Common& common,
                 const RestoreArguments& arguments, Console& console);
+int run_verify(const service::World& world, const Common& common, const VerifyArguments& arguments,
+               Console& console);
+int run_check(const service::World& world, const Common& common, const CheckArguments& arguments,
+              Console& console);
+int run_status(const service::World& world, const Common& common, const StatusArguments& arguments,
+               Console& console);
+int run_doctor(const service::World& world, const Common& common, const DoctorArguments& arguments,
+               Console& console);
 
 }  // namespace lifeboat::cli

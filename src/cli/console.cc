@@ -75,6 +75,17 @@ void Console::note(const std::string& text) {
     }
 }
 
+void Console::complain(const base::Error& error) {
+    if (common_.json) {
+        return;
+    }
+    std::fflush(stdout);
+    std::fprintf(stderr, "lifeboat: %s\n", error.message().c_str());
+    if (!error.hint().empty()) {
+        std::fprintf(stderr, "hint: %s\n", error.hint().c_str());
+    }
+}
+
 std::string Console::tint(Tone tone, const std::string& text) const {
     if (!colour_ || tone == Tone::Plain) {
         return text;
@@ -126,10 +137,7 @@ int Console::fail(const base::Error& error) {
         std::fflush(stdout);
         return code;
     }
-    std::fprintf(stderr, "lifeboat: %s\n", error.message().c_str());
-    if (!error.hint().empty()) {
-        std::fprintf(stderr, "hint: %s\n", error.hint().c_str());
-    }
+    complain(error);
     return code;
 }
 

@@ -28,6 +28,7 @@ class Console {
 
     void line(const std::string& text = "");  // result text; nothing with --json
     void note(const std::string& text);       // on standard error; nothing with --quiet or --json
+    void complain(const base::Error& error);  // on standard error, also with --quiet; not --json
     std::string tint(Tone tone, const std::string& text) const;
     // Columns are as wide as their longest cell; the first row is the heading.
     void table(const std::vector<std::vector<std::string>>& rows);

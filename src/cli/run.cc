@@ -25,6 +25,10 @@ int dispatch(const service::World& world, const Arguments& arguments, Console& c
             [&](const ListArguments& a) { return run_list(world, common, a, console); },
             [&](const StreamArguments& a) { return run_stream(world, common, a, console); },
             [&](const RestoreArguments& a) { return run_restore(world, common, a, console); },
+            [&](const VerifyArguments& a) { return run_verify(world, common, a, console); },
+            [&](const CheckArguments& a) { return run_check(world, common, a, console); },
+            [&](const StatusArguments& a) { return run_status(world, common, a, console); },
+            [&](const DoctorArguments& a) { return run_doctor(world, common, a, console); },
             [&](const auto&) {
                 return console.fail(
                     base::Error(base::Code::Unsupported, "this verb is not in this binary"));
