@@ -3,7 +3,6 @@
 #include <array>
 
 #include "postgres/pg_control.h"
-#include "postgres/postgres_engine.h"
 #include "postgres/replication.h"
 
 // The questions. Tested by doctor_test.cc against a real server; the judgements are in
@@ -118,10 +117,6 @@ Result<std::vector<engine::Finding>> diagnose_server(const PostgresConfig& confi
                                                      const engine::Context& context) {
     const DoctorProbe probe = TRY(probe_server(config, context));
     return judge_server(config, probe);
-}
-
-Result<std::vector<engine::Finding>> PostgresEngine::diagnose(const engine::Context& context) {
-    return diagnose_server(config_, context);
 }
 
 }  // namespace lifeboat::postgres
