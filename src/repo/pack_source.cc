@@ -106,10 +106,29 @@ Result<std::shared_ptr<const OpenPack>> PackSource::load(std::uint32_t index) {
             header.session != wanted.session || session == manifest_.sessions.end()) {
             return Error(Code::Corrupt, "the object is another pack than the manifest names");
         }
-        return keys_.session_key(header.session, header.envelope, session->second);
+        auto key = keys_.session_key(header.session, header.envelope, session->second);
+        return key ? std::move(key) : key_from_sibling(index, std::move(key).error());
     };
     OpenPack pack = TRY(open_pack(store_, wanted.object.name, wanted.object.size, key_of));
     return std::make_shared<const OpenPack>(std::move(pack));
+}
+
+// Every pack of a session carries the same envelope: rot in one of them costs nothing while another
+// can be read.
+Result<Key256> PackSource::key_from_sibling(std::uint32_t index, Error error) {
+    const PackRef& damaged = manifest_.packs.at(index);
+    for (const auto& [other, ref] : manifest_.packs) {
+        if (other == index || ref.session != damaged.session || !keys_.has_identity()) {
+            continue;
+        }
+        const auto header = read_pack_header(store_, ref.object.name, ref.object.size);
+        auto key = header ? keys_.session_key(ref.session, header->envelope,
+                                              manifest_.sessions.at(ref.session))
+                          : error.clone();
+        return key ? std::move(key)
+                   : std::move(error);  // one try: with the wrong identity none would help
+    }
+    return error;
 }
 
 struct PageReader::Piece {

@@ -48,6 +48,7 @@ class PackSource {
 
   private:
     Result<std::shared_ptr<const OpenPack>> load(std::uint32_t index);
+    Result<Key256> key_from_sibling(std::uint32_t index, base::Error error);
     store::ObjectStore& store_;
     const Id128 repository_;
     const Manifest& manifest_;
