@@ -1,0 +1,51 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "postgres/recovery_plan.h"
+
+namespace lifeboat::postgres {
+
+// The texts that a restored data directory gets. Pure.
+
+// 'it''s \\ so': a value of postgresql.conf.
+std::string quote_setting(std::string_view value);
+
+// A value of restore_command: `fetch_command` (quoted for a shell already) with the file's name and
+// where it goes.
+std::string restore_command(std::string_view fetch_command);
+
+// What postgresql.auto.conf gets, behind whatever it holds: the target, how WAL is fetched, and the
+// settings without which the server would not replay this WAL (T24). Every other recovery target is
+// unset first: a server refuses two. `pinned` settings follow as they are.
+std::string recovery_settings(const PostgresPlan& plan, std::string_view fetch_command,
+                              const std::vector<std::pair<std::string, std::string>>& pinned = {});
+
+// (old absolute directory -> new one), as a person gave it.
+using Remap = std::vector<std::pair<std::string, std::string>>;
+
+struct TablespaceLink {
+    std::uint32_t oid = 0;
+    std::string path;
+};
+
+// The lines of a tablespace_map; InvalidInput (a damaged backup) for anything else. encode is its
+// inverse.
+Result<std::vector<TablespaceLink>> parse_tablespace_map(std::string_view text);
+std::string encode_tablespace_map(const std::vector<TablespaceLink>& links);
+
+// Where each linked tablespace goes. InvalidInput: an old directory in `remap` that no tablespace
+// has, one that is not absolute, two tablespaces in one place. Refused: the target is not the
+// directory that was backed up and a tablespace would go where it was, which may be a living
+// server's.
+Result<std::vector<TablespaceLink>> place_tablespaces(const BackupDetails& details,
+                                                      const Remap& remap, std::string_view target);
+
+// A captured postgresql.conf, for a directory that holds all its configuration itself: what points
+// elsewhere is commented out.
+std::string self_contained_configuration(const OutsideFile& captured);
+
+}  // namespace lifeboat::postgres
