@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include "store/decorators.h"
 #include "tests/support/expect.h"
 #include "tests/support/sim_files.h"
 
@@ -17,6 +18,7 @@ using base::FileKind;
 using base::OpenMode;
 using base::Result;
 using test::fails;
+using test::ok;
 using test::SimFiles;
 
 namespace {
@@ -72,8 +74,7 @@ class LocalStoreTest : public testing::Test {
 
 using Names = std::vector<std::string>;
 
-// ---- Opening
-// -------------------------------------------------------------------------------------
+// ---- Opening ------------------------------------------------------------------------------------
 
 TEST_F(LocalStoreTest, OpensOnlyADirectoryThatExists) {
     const auto missing = LocalStore::open(files, clock, "/disk/other", LocalStore::Create::No);
@@ -108,8 +109,7 @@ TEST_F(LocalStoreTest, DescribesItselfWithoutTheTrailingSlash) {
     EXPECT_EQ(store->describe(), "file:///disk/store");
 }
 
-// ---- Writing
-// -------------------------------------------------------------------------------------
+// ---- Writing ------------------------------------------------------------------------------------
 
 TEST_F(LocalStoreTest, LetsNobodyElseReadItsFiles) {
     ASSERT_TRUE(store->put("dir/object", base::view("x")));
@@ -184,6 +184,27 @@ TEST_F(LocalStoreTest, CallsAFailedLastSyncUnknown) {
     EXPECT_TRUE(fails(store->remove("removed"), Code::OutcomeUnknown));
 }
 
+// The object is there, yet may not outlive a power cut: a look at it settles nothing.
+TEST_F(LocalStoreTest, StaysUnknownUnderRetry) {
+    const auto random = base::seeded_random(1);
+    const base::StopToken stop;
+    const auto is = [](std::string_view wanted) {
+        return [wanted](std::string_view asked, const std::string&) { return asked == wanted; };
+    };
+    files.fail_next(is("create"), EIO);
+    files.fail_next(is("sync_directory"), EIO);
+    const auto patient = with_retry(std::move(store), Backoff{}, clock, *random, stop);
+    EXPECT_TRUE(fails(patient->put("a", base::view("x")), Code::OutcomeUnknown));
+    EXPECT_TRUE(ok(patient->get("a")));
+}
+
+TEST_F(LocalStoreTest, IsWorthAnotherTryWhenADirectoryVanishesUnderIt) {
+    files.fail_next([](std::string_view asked, const std::string&) { return asked == "create"; },
+                    ENOENT);
+    EXPECT_TRUE(fails(store->put("a/b", {}), Code::Unavailable));
+    EXPECT_TRUE(ok(store->put("a/b", {})));
+}
+
 TEST_F(LocalStoreTest, RefusesToPutOneObjectBelowAnother) {
     ASSERT_TRUE(store->put("a", {}));
     ASSERT_TRUE(store->put("b/c", {}));
@@ -192,8 +213,7 @@ TEST_F(LocalStoreTest, RefusesToPutOneObjectBelowAnother) {
     EXPECT_EQ(names(), Names({"a", "b/c"}));
 }
 
-// ---- A disk that has gone
-// ------------------------------------------------------------------------
+// ---- A disk that has gone -----------------------------------------------------------------------
 
 TEST_F(LocalStoreTest, ProvesNothingAbsentWhenItsDirectoryHasGone) {
     ASSERT_TRUE(base::remove_tree(files, "/disk/store"));
@@ -211,8 +231,7 @@ TEST_F(LocalStoreTest, ProvesNothingAbsentWhenItsDirectoryHasGone) {
         << "a put must not fill the mount point of a disk that is not there";
 }
 
-// ---- Hostile or damaged contents
-// -----------------------------------------------------------------
+// ---- Hostile or damaged contents ----------------------------------------------------------------
 
 class HostileStore : public LocalStoreTest {
   protected:
@@ -287,8 +306,7 @@ TEST_F(LocalStoreTest, FailsAListThatItCannotFinish) {
     EXPECT_TRUE(list_all(*store, "a/"));
 }
 
-// ---- Sweeping
-// ------------------------------------------------------------------------------------
+// ---- Sweeping -----------------------------------------------------------------------------------
 
 TEST_F(LocalStoreTest, SweepsTemporaryFilesOlderThanADay) {
     ASSERT_TRUE(store->put("a/b/object", {}));

@@ -2,12 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+
 #include "base/time.h"
 #include "store/decorators.h"
+#include "tests/support/expect.h"
 
 namespace lifeboat::store {
 
 using base::Code;
+using test::fails;
 
 namespace {
 
@@ -34,6 +38,7 @@ TEST(ObjectName, IsCutShortInMessages) {
 TEST(Range, MustLieInsideTheObject) {
     EXPECT_TRUE(check_range("a", 10, 10, 0));
     EXPECT_TRUE(check_range("a", 10, 0, 10));
+    EXPECT_TRUE(fails(check_range("a", 10, 4, UINT64_MAX - 3), Code::Corrupt));
     const auto outside = check_range("a", 10, 4, 7);
     ASSERT_FALSE(outside);
     EXPECT_EQ(outside.error().code(), Code::Corrupt);

@@ -79,8 +79,7 @@ using Names = std::vector<std::string>;
 
 }  // namespace
 
-// ---- Names
-// ---------------------------------------------------------------------------------------
+// ---- Names --------------------------------------------------------------------------------------
 
 TEST_P(ObjectStoreContract, HoldsEveryAllowedName) {
     const std::string long_part(127, 'p');
@@ -136,8 +135,7 @@ TEST_P(ObjectStoreContract, RefusesEveryOtherNameInEveryCall) {
     EXPECT_EQ(names_below(store(), ""), Names());
 }
 
-// ---- Contents
-// ------------------------------------------------------------------------------------
+// ---- Contents -----------------------------------------------------------------------------------
 
 TEST_P(ObjectStoreContract, GivesBackWhatWasPut) {
     for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{4095},
@@ -230,8 +228,7 @@ TEST_P(ObjectStoreContract, SaysNotFoundForWhatIsNotThere) {
     }
 }
 
-// ---- Immutability
-// --------------------------------------------------------------------------------
+// ---- Immutability -------------------------------------------------------------------------------
 
 TEST_P(ObjectStoreContract, NeverReplacesAnObject) {
     ASSERT_TRUE(ok(store().put("once/only", base::view("first"))));
@@ -276,8 +273,7 @@ TEST_P(ObjectStoreContract, TakesPutsOfManyThreadsThatMakeTheSameDirectories) {
     EXPECT_EQ(names_below(store(), "new/").size(), kThreads * 10);
 }
 
-// ---- Atomicity
-// -----------------------------------------------------------------------------------
+// ---- Atomicity ----------------------------------------------------------------------------------
 
 TEST_P(ObjectStoreContract, ShowsReadersNothingOrTheWholeObject) {
     constexpr std::size_t kObjects = 24;
@@ -323,8 +319,7 @@ TEST_P(ObjectStoreContract, ShowsReadersNothingOrTheWholeObject) {
     EXPECT_EQ(names_below(store(), "atom/").size(), kObjects);
 }
 
-// ---- Lists
-// ---------------------------------------------------------------------------------------
+// ---- Lists --------------------------------------------------------------------------------------
 
 TEST_P(ObjectStoreContract, ListsInByteOrderOfWholeNames) {
     // '-' and '.' sort before '/', '0' after it; upper case before lower.
@@ -396,8 +391,7 @@ TEST_P(ObjectStoreContract, AllowsCallsFromWithinAList) {
     EXPECT_EQ(names_below(store(), ""), Names({"copy/w/1", "copy/w/2", "copy/w/3"}));
 }
 
-// ---- The rest
-// ------------------------------------------------------------------------------------
+// ---- The rest -----------------------------------------------------------------------------------
 
 TEST_P(ObjectStoreContract, RemovesAnObjectAndFreesItsName) {
     put_all(store(), {"r/1", "r/2"});

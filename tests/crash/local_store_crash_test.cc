@@ -214,8 +214,7 @@ TEST(LocalStoreCrash, RemovedObjectsStayRemovedAndOthersStayWhole) {
     }
 }
 
-// ---- Calls that fail
-// -----------------------------------------------------------------------------
+// ---- Calls that fail ----------------------------------------------------------------------------
 
 // Makes call number `n` of a put fail with `number`. Returns the call that failed; empty when the
 // put makes fewer calls.
