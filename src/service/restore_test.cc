@@ -1,0 +1,154 @@
+#include "service/restore.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "service/backup.h"
+#include "tests/support/expect.h"
+#include "tests/support/restore_world.h"
+#include "tests/support/service_world.h"
+
+namespace lifeboat::service {
+namespace {
+
+using base::Code;
+using test::fails;
+using test::ok;
+using testing::HasSubstr;
+
+class RestoreTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        ASSERT_TRUE(ok(world_.init()));
+        Installation installation = world_.open();
+        ASSERT_TRUE(
+            ok(backup(installation, {}, [](const std::string&, const repo::CaptureProgress*) {})));
+    }
+
+    RestoreRequest request() {
+        RestoreRequest request;
+        request.system = "main";
+        request.target = world_.dir / "restored";
+        request.identity = world_.dir / "keys/recovery-1.key";
+        return request;
+    }
+
+    Result<RestoreReport> run(const RestoreRequest& request) {
+        Installation installation = world_.open();
+        RestoreWatch watch;
+        watch.planned = [this](const engine::RecoveryPlan& plan) {
+            said_.push_back(plan.point);
+            return stop_at_plan_ ? Result<>(base::Error(Code::Cancelled, "no")) : Result<>();
+        };
+        watch.applying = [](const restore::ApplyProgress*) {};
+        watch.starting = [this] { said_.emplace_back("starting"); };
+        return restore(installation, request, watch);
+    }
+
+    bool target_is_there() { return base::real_files().stat(request().target).has_value(); }
+
+    test::ServiceWorld world_;
+    std::vector<std::string> said_;
+    bool stop_at_plan_ = false;
+};
+
+TEST_F(RestoreTest, BringsBackWhatWasBackedUp) {
+    const auto report = run(request());
+    ASSERT_TRUE(ok(report));
+    EXPECT_EQ(test::tree_of(base::real_files(), request().target), world_.script.tree);
+    EXPECT_FALSE(report->started);
+    EXPECT_THAT(said_, testing::ElementsAre("the end"));
+}
+
+TEST_F(RestoreTest, ADryRunWritesNothing) {
+    RestoreRequest dry = request();
+    dry.dry_run = true;
+    const auto report = run(dry);
+    ASSERT_TRUE(ok(report));
+    EXPECT_TRUE(report->dry_run);
+    EXPECT_FALSE(report->applied);
+    EXPECT_FALSE(target_is_there());
+}
+
+TEST_F(RestoreTest, AnAnswerOfNoStopsItBeforeAByteIsWritten) {
+    stop_at_plan_ = true;
+    EXPECT_TRUE(fails(run(request()), Code::Cancelled));
+    EXPECT_FALSE(target_is_there());
+}
+
+TEST_F(RestoreTest, APointThatCannotBeReachedStopsItBeforeAByteIsWritten) {
+    world_.script.silence = base::Error(Code::NotFound, "WAL is missing");
+    EXPECT_TRUE(fails(run(request()), Code::NotFound));
+    EXPECT_FALSE(target_is_there());
+}
+
+TEST_F(RestoreTest, RefusesATargetThatIsNotEmpty) {
+    ASSERT_TRUE(ok(base::create_directories(base::real_files(), request().target)));
+    world_.write("restored/precious", "data");
+    const auto refused = run(request());
+    ASSERT_TRUE(fails(refused, Code::Refused));
+    EXPECT_EQ(world_.read("restored/precious"), "data");
+    EXPECT_FALSE(refused.error().hint().empty());
+}
+
+TEST_F(RestoreTest, WithoutAnIdentityItSaysHowToNameOne) {
+    RestoreRequest blind = request();
+    blind.identity.clear();
+    const auto refused = run(blind);
+    ASSERT_TRUE(fails(refused, Code::Denied));
+    EXPECT_THAT(refused.error().hint(), HasSubstr("--identity"));
+}
+
+TEST_F(RestoreTest, AnIdentityOfAnotherRepositoryIsNamedBeforeAnythingFails) {
+    std::string text = world_.read("keys/recovery-1.key");
+    const std::size_t at = text.find("# repository: ") + 14;
+    text[at] = text[at] == '0' ? '1' : '0';
+    RestoreRequest other = request();
+    other.identity = world_.write("other.key", text);
+    const auto refused = run(other);
+    ASSERT_TRUE(fails(refused, Code::Denied));
+    EXPECT_THAT(refused.error().message(), HasSubstr("the identity file is for repository"));
+}
+
+TEST_F(RestoreTest, AStrangersIdentityFitsNothing) {
+    RestoreRequest other = request();
+    const auto stranger = crypto::Identity::generate(*world_.random);
+    other.identity = world_.write("stranger.key", stranger.text().reveal() + "\n");
+    const auto refused = run(other);
+    ASSERT_TRUE(fails(refused, Code::Denied));
+    EXPECT_THAT(refused.error().message(), HasSubstr("is a recipient of this repository"));
+}
+
+TEST_F(RestoreTest, StartsWithTheQueriesOfTheConfigurationAndOfTheCommand) {
+    world_.append_config("    restore: {validate: [SELECT 1]}\n");
+    world_.script.started.reached = true;
+    RestoreRequest start = request();
+    start.start = true;
+    start.port = 5555;
+    start.validate = {"SELECT 2"};
+    const auto report = run(start);
+    ASSERT_TRUE(ok(report));
+    ASSERT_TRUE(report->started);
+    ASSERT_EQ(world_.script.starts.size(), 1U);
+    EXPECT_THAT(world_.script.starts.front().validate,
+                testing::ElementsAre("SELECT 1", "SELECT 2"));
+    EXPECT_EQ(world_.script.starts.front().port, 5555);
+    EXPECT_THAT(said_, testing::ElementsAre("the end", "starting"));
+}
+
+TEST_F(RestoreTest, TellsTheServerHowToFetchItsStream) {
+    ASSERT_TRUE(ok(run(request())));
+    EXPECT_THAT(world_.script.landed.front().fetch_command,
+                testing::StartsWith("'/usr/bin/lifeboat' wal-fetch '"));
+}
+
+TEST(QuoteForShell, SurvivesEveryByte) {
+    const std::pair<const char*, const char*> cases[] = {
+        {"", "''"}, {"plain", "'plain'"}, {"a b", "'a b'"}, {"it's", "'it'\\''s'"}, {"$x", "'$x'"}};
+    for (const auto& [word, quoted] : cases) {
+        EXPECT_EQ(quote_for_shell(word), quoted);
+    }
+}
+
+}  // namespace
+}  // namespace lifeboat::service
