@@ -7,6 +7,7 @@
 #include "cli/run.h"
 #include "postgres/discover.h"
 #include "postgres/postgres_engine.h"
+#include "postgres/wal_fetch_client.h"
 #include "store/decorators.h"
 #include "store/local_store.h"
 
@@ -91,6 +92,9 @@ Result<std::unique_ptr<engine::DataEngine>> make_engine(const config::System& sy
 }  // namespace
 
 int main(int argc, char** argv) {
+    if (argc > 1 && std::strcmp(argv[1], "wal-fetch") == 0) {
+        return postgres::wal_fetch_main(argc, argv);  // a server waits for it: nothing heavy first
+    }
     handle_signals();
     const service::World world{base::real_files(), base::system_clock(), base::system_random(),
                                stop_token,         open_store,           make_engine,

@@ -15,7 +15,8 @@ build_packages=(g++ cmake ninja-build pkg-config ccache lld libssl-dev libsodium
                 libyaml-cpp-dev nlohmann-json3-dev libcli11-dev)
 server_packages=(postgresql-15 postgresql-client-15 tzdata)
 test_packages=(libgtest-dev libgmock-dev age python3 clang-19 clang-format-19 libclang-rt-19-dev mmdebstrap)
-bench_packages=(pgbackrest restic libgtest-dev libgmock-dev)
+demo_packages=(libgtest-dev libgmock-dev python3)
+bench_packages=(pgbackrest restic zstd libgtest-dev libgmock-dev python3 mmdebstrap)
 
 missing_packages() {
     local package

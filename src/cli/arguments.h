@@ -100,7 +100,10 @@ struct WalPushArguments {
 };
 
 struct WalFeedArguments {
-    std::string plan;
+    std::string system;
+    std::string target;
+    std::string repository;
+    std::string identity;
 };
 
 using Verb = std::variant<InitArguments, BackupArguments, StreamArguments, ListArguments,

@@ -25,18 +25,23 @@ CheckProgressBar::CheckProgressBar(const std::string& label, Console& console) {
     });
 }
 
-std::string check_sums(const repo::CheckReport& report, base::Duration took) {
+std::string check_pace(const repo::CheckReport& report, base::Duration took) {
+    if (report.level == repo::CheckLevel::Names) {
+        return base::human_duration(took);
+    }
     const double seconds = std::max(1e-3, std::chrono::duration<double>(took).count());
-    const std::uint64_t worked = report.plain_bytes > 0 ? report.plain_bytes : report.bytes;
+    const std::uint64_t worked = std::max(report.plain_bytes, report.bytes);
     const auto rate = static_cast<std::uint64_t>(static_cast<double>(worked) / seconds);
+    return base::human_duration(took) + ", " + base::human_size(rate) + "/s";
+}
+
+std::string check_sums(const repo::CheckReport& report, base::Duration took) {
     std::string text = "checked " + base::human_size(report.bytes) + " in " +
                        std::to_string(report.objects) + " objects";
     if (report.plain_bytes > 0) {
         text += ", " + base::human_size(report.plain_bytes) + " of data decrypted";
     }
-    text += "; " + base::human_duration(took);
-    const bool read = report.level != repo::CheckLevel::Names;
-    return read ? text + ", " + base::human_size(rate) + "/s" : text;
+    return text + "; " + check_pace(report, took);
 }
 
 }  // namespace lifeboat::cli

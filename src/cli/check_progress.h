@@ -17,6 +17,8 @@ struct CheckProgressBar {
     std::shared_ptr<void> bar;
 };
 
+// "2.1 s, 1.9 GiB/s", without the rate where only names were looked at.
+std::string check_pace(const repo::CheckReport& report, base::Duration took);
 // "checked 1.2 GiB in 340 objects, 4.0 GiB of data decrypted; 2.1 s, 1.9 GiB/s".
 std::string check_sums(const repo::CheckReport& report, base::Duration took);
 

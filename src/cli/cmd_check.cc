@@ -26,7 +26,7 @@ void show(const service::CheckOutcome& outcome, Console& console) {
     for (const std::string& sentence : repo::describe(outcome.report)) {
         console.line("  " + sentence);
     }
-    console.line("  " + check_sums(outcome.report, outcome.took));
+    console.line("  " + check_pace(outcome.report, outcome.took));
     if (outcome.report.level != repo::CheckLevel::Data && healthy) {
         console.note("hint: 'lifeboat repo check --data' decrypts every byte.");
     }

@@ -16,6 +16,10 @@ int run_list(const service::World& world, const Common& common, const ListArgume
              Console& console);
 int run_stream(const service::World& world, const Common& common, const StreamArguments& arguments,
                Console& console);
+int run_wal_push(const service::World& world, const Common& common,
+                 const WalPushArguments& arguments, Console& console);
+int run_wal_feed(const service::World& world, const Common& common,
+                 const WalFeedArguments& arguments, Console& console);
 int run_restore(const service::World& world, const Common& common,
                 const RestoreArguments& arguments, Console& console);
 int run_verify(const service::World& world, const Common& common, const VerifyArguments& arguments,

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/mutex.h"
+#include "cli/hints.h"
 
 namespace lifeboat::cli {
 
@@ -50,7 +51,7 @@ Json error_json(const base::Error& error) {
     json.set("code", base::name(error.code()))
         .set("message", error.message())
         .set("trail", std::move(trail))
-        .set("hint", error.hint());
+        .set("hint", hint_for(error));
     return json;
 }
 
@@ -81,9 +82,7 @@ void Console::complain(const base::Error& error) {
     }
     std::fflush(stdout);
     std::fprintf(stderr, "lifeboat: %s\n", error.message().c_str());
-    if (!error.hint().empty()) {
-        std::fprintf(stderr, "hint: %s\n", error.hint().c_str());
-    }
+    std::fprintf(stderr, "hint: %s\n", hint_for(error).c_str());
 }
 
 std::string Console::tint(Tone tone, const std::string& text) const {

@@ -2,12 +2,19 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <cctype>
 #include <sstream>
+
+#include "config/nearest.h"
 
 // The command line as CLI11 sees it. Each verb has one function that declares its options and says,
 // by example, how it is used.
 
 namespace lifeboat::cli {
+
+using base::Code;
+using base::Error;
 
 namespace {
 
@@ -29,7 +36,9 @@ CLI::App* verb(CLI::App& app, const std::string& name, const std::string& about,
                const std::string& examples) {
     CLI::App* sub = app.add_subcommand(name, about);
     sub->fallthrough();
-    sub->footer("Examples:\n" + examples);
+    sub->footer(
+        "Examples:\n" + examples +
+        "\n\nFor every verb: --config FILE, --json, --quiet, --yes; see 'lifeboat --help'.");
     return sub;
 }
 
@@ -114,8 +123,11 @@ void add_points(CLI::App& sub, RestoreArguments& a) {
                      "'yesterday 14:00'")
         ->type_name("TIME");
     point->add_option("--lsn", a.lsn, "This position in the WAL")->type_name("LSN");
-    point->add_option("--xid", a.xid, "Up to and with this transaction")->type_name("XID");
+    point->add_option("--xid", a.xid, "Up to and with this transaction")
+        ->check(CLI::NonNegativeNumber.description(""))
+        ->type_name("XID");
     point->add_option("--before-xid", a.before_xid, "Up to and without this transaction")
+        ->check(CLI::NonNegativeNumber.description(""))
         ->type_name("XID");
     point->add_option("--name", a.name, "A named restore point")->type_name("NAME");
     point->add_flag("--immediate", a.immediate, "The end of the backup, nothing more");
@@ -137,6 +149,7 @@ CLI::App* add_restore(CLI::App& app, RestoreArguments& a) {
     add_points(*sub, a);
     sub->add_option("--timeline", a.timeline,
                     "Timeline to follow (default: the newest that descends from the backup's)")
+        ->check(CLI::PositiveNumber.description(""))
         ->type_name("N");
     identity_option(*sub, a.identity);
     repository_option(*sub, a.repository);
@@ -148,11 +161,13 @@ CLI::App* add_restore(CLI::App& app, RestoreArguments& a) {
     sub->add_flag("--start", a.start,
                   "Start the server, wait until the point is reached, validate");
     sub->add_option("--port", a.port, "Port of the started server (default: a free one)")
-        ->check(CLI::Range(1, 65535));
+        ->check(CLI::Range(1, 65535).description(""))
+        ->type_name("PORT");
     sub->add_option("--owner", a.owner, "User that shall own the files and run the server")
         ->type_name("USER");
     sub->add_option("--workers", a.workers, "Threads that fetch and write")
-        ->check(CLI::Range(1, 64))
+        ->check(CLI::Range(1, 64).description(""))
+        ->type_name("N")
         ->capture_default_str();
     sub->add_option("--tablespace", a.tablespaces, "Put a tablespace elsewhere")
         ->type_name("OLD=NEW");
@@ -214,16 +229,112 @@ CLI::App* add_wal_push(CLI::App& app, WalPushArguments& a) {
 
 CLI::App* add_wal_feed(CLI::App& app, WalFeedArguments& a) {
     CLI::App* sub = verb(app, "wal-feed", "Serve WAL to a recovering server; started by wal-fetch",
-                         "  lifeboat wal-feed /srv/pg");
-    sub->add_option("target", a.plan, "The restored data directory")->type_name("DIR")->required();
+                         "  lifeboat wal-feed main /srv/pg");
+    sub->add_option("system", a.system, "System")->type_name("SYSTEM")->required();
+    sub->add_option("target", a.target, "The restored data directory")
+        ->type_name("DIR")
+        ->required();
+    identity_option(*sub, a.identity);
+    repository_option(*sub, a.repository);
     return sub;
 }
 
-ParseStop stop_with(const CLI::App& app, const CLI::ParseError& error) {
+// The verb that the words got to: "backup", "repo check"; empty when they got to none.
+const CLI::App* deepest(const CLI::App& app, std::string& name) {
+    const CLI::App* at = &app;
+    while (!at->get_subcommands().empty()) {
+        at = at->get_subcommands().front();
+        name += (name.empty() ? "" : " ") + at->get_name();
+    }
+    return at;
+}
+
+void add_options(const CLI::App& app, std::vector<std::string>& names) {
+    for (const CLI::Option* option : app.get_options()) {
+        for (const std::string& name : option->get_lnames()) {
+            names.push_back("--" + name);
+        }
+    }
+    for (const CLI::App* group : app.get_subcommands({})) {
+        if (group->get_name().empty()) {
+            add_options(*group, names);
+        }
+    }
+}
+
+std::vector<std::string> known_words(const CLI::App& top, const CLI::App& app, bool option) {
+    std::vector<std::string> names;
+    if (option) {
+        add_options(app, names);
+        add_options(top, names);
+        return names;
+    }
+    for (const CLI::App* sub : app.get_subcommands({})) {
+        names.push_back(sub->get_name());
+    }
+    return names;
+}
+
+Error unknown_word(const CLI::App& top, const std::string& word) {
+    std::string verb;
+    const CLI::App* app = deepest(top, verb);
+    const std::string typed = word.substr(0, word.find('='));
+    const bool option = typed.starts_with("-");
+    const std::vector<std::string> names = known_words(top, *app, option);
+    const std::vector<std::string_view> known(names.begin(), names.end());
+    const auto meant = config::nearest(typed, known);
+    const std::string help = "'lifeboat " + (verb.empty() ? "" : verb + " ") + "--help'";
+    const std::string what = option          ? "unknown option"
+                             : names.empty() ? "unexpected argument"
+                                             : "unknown verb";
+    return Error(Code::InvalidInput,
+                 what + " '" + typed + "'" + (verb.empty() ? "" : " for '" + verb + "'"))
+        .hint(meant ? "Did you mean '" + std::string(*meant) + "'? See " + help + "."
+                    : "See " + help + ".");
+}
+
+// CLI11's own account, in the voice of the house: lower case, no full stop.
+Error wrong_words(const CLI::App& top, const CLI::ParseError& error) {
+    const std::vector<std::string> rest = top.remaining(true);
+    if (!rest.empty()) {
+        return unknown_word(top, rest.front());
+    }
+    std::string verb;
+    deepest(top, verb);
+    std::string text = error.what();
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    while (!text.empty() && (text.back() == ' ' || text.back() == '.')) {
+        text.pop_back();
+    }
+    const bool shout = text.size() > 1 && std::isupper(static_cast<unsigned char>(text[0])) != 0 &&
+                       std::isupper(static_cast<unsigned char>(text[1])) == 0;
+    if (shout) {
+        text.front() = static_cast<char>(std::tolower(static_cast<unsigned char>(text.front())));
+    }
+    return Error(Code::InvalidInput, verb.empty() ? text : verb + ": " + text)
+        .hint("See 'lifeboat " + (verb.empty() ? "" : verb + " ") + "--help'.");
+}
+
+ParseStop stop_with(const CLI::App& app, const CLI::ParseError& error, const Common& common) {
     std::ostringstream out;
     std::ostringstream err;
-    const int code = app.exit(error, out, err);
-    return code == 0 ? ParseStop{0, out.str()} : ParseStop{2, "lifeboat: " + err.str()};
+    if (app.exit(error, out, err) == 0) {
+        return {out.str(), std::nullopt, common};
+    }
+    return {"", wrong_words(app, error), common};
+}
+
+}  // namespace
+
+namespace {
+
+// What had not been parsed when the words went wrong still says how to report it.
+Common typed_common(int argc, const char* const* argv) {
+    Common common;
+    for (int i = 1; i < argc; ++i) {
+        common.json = common.json || std::string_view(argv[i]) == "--json";
+    }
+    return common;
 }
 
 }  // namespace
@@ -266,7 +377,7 @@ std::variant<Arguments, ParseStop> parse(int argc, const char* const* argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {  // CLI11 throws; it ends here
-        return stop_with(app, error);
+        return stop_with(app, error, typed_common(argc, argv));
     }
     const auto chosen = [&](CLI::App* app_verb, Verb what) {
         return app_verb->parsed() ? std::optional<Verb>(std::move(what)) : std::nullopt;
@@ -288,7 +399,7 @@ std::variant<Arguments, ParseStop> parse(int argc, const char* const* argv) {
             return Arguments{common, name, *std::move(found)};
         }
     }
-    return ParseStop{2, app.help()};
+    return ParseStop{app.help(), std::nullopt, common};
 }
 
 }  // namespace lifeboat::cli

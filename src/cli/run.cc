@@ -29,10 +29,8 @@ int dispatch(const service::World& world, const Arguments& arguments, Console& c
             [&](const CheckArguments& a) { return run_check(world, common, a, console); },
             [&](const StatusArguments& a) { return run_status(world, common, a, console); },
             [&](const DoctorArguments& a) { return run_doctor(world, common, a, console); },
-            [&](const auto&) {
-                return console.fail(
-                    base::Error(base::Code::Unsupported, "this verb is not in this binary"));
-            },
+            [&](const WalPushArguments& a) { return run_wal_push(world, common, a, console); },
+            [&](const WalFeedArguments& a) { return run_wal_feed(world, common, a, console); },
         },
         arguments.what);
 }
@@ -42,8 +40,11 @@ int dispatch(const service::World& world, const Arguments& arguments, Console& c
 int run(int argc, const char* const* argv, const service::World& world) {
     const auto parsed = parse(argc, argv);
     if (const auto* stop = std::get_if<ParseStop>(&parsed)) {
-        std::fputs(stop->text.c_str(), stop->exit_code == 0 ? stdout : stderr);
-        return stop->exit_code;
+        if (stop->error) {
+            return Console(stop->common, "").fail(*stop->error);
+        }
+        std::fputs(stop->text.c_str(), stdout);
+        return 0;
     }
     const Arguments& arguments = std::get<Arguments>(parsed);
     Console console(arguments.common, arguments.verb);

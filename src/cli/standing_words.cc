@@ -44,6 +44,9 @@ void show_stream(const service::Standing& standing, const std::string& indent, C
         s.phase + " at " + s.position + ", " + base::human_size(s.lag_bytes) + " behind";
     text += s.gaps > 0 ? ", " + std::to_string(s.gaps) + " gaps" : "";
     console.line(indent + padded("stream") + text);
+    if (!s.trouble.empty()) {
+        console.line(indent + padded("") + console.tint(Tone::Warn, "note") + "  " + s.trouble);
+    }
 }
 
 }  // namespace

@@ -71,6 +71,7 @@ Result<> copy_control(BackupRun& run) {
     const ControlFile control = TRY(read_control(run.context.files, path, run.context.clock));
     repo::FileMap meta;
     meta.path = kControlFile;
+    meta.mode = 0600;
     return run.capture.add_small(0, std::move(meta), control.bytes)
         .during("capturing the control file");
 }

@@ -110,6 +110,7 @@ Result<> WireReader::keep(const std::string& name) {
         TRY(parse_control(buffer_));  // T2: torn ones are refused, and the backup with them
         repo::FileMap meta;
         meta.path = name;
+        meta.mode = 0600;
         late_.emplace_back(std::move(meta), buffer_);
     } else {
         (name == "backup_label" ? run_.details.backup_label : run_.details.tablespace_map) =

@@ -51,7 +51,7 @@ class Resolver {
     std::optional<std::size_t> holder_of(Lsn at) const;
     std::size_t first_with(const std::function<bool(const WalSummary&)>& may_hold) const;
     Result<> find(std::size_t first);
-    Result<StopFinder> search(std::size_t from);
+    Result<> search(std::size_t from, StopFinder& finder);
     void conclude(const StopFinder& finder);
     Result<> watch(const WalRecord& record);
     void note(Lsn at, const Parameters& now);
@@ -132,7 +132,8 @@ std::optional<std::size_t> Resolver::first_that_matters() const {
 Result<> Resolver::find(std::size_t first) {
     for (std::uint64_t lead = kShortestLead;; lead *= 4) {
         read_from_ = reader_.lead_in(first, lead);
-        const StopFinder finder = TRY(search(read_from_));
+        StopFinder finder(target_);
+        TRY(search(read_from_, finder));
         if (finder.stop() || read_from_ == 0) {
             conclude(finder);
             return {};
@@ -140,8 +141,7 @@ Result<> Resolver::find(std::size_t first) {
     }
 }
 
-Result<StopFinder> Resolver::search(std::size_t from) {
-    StopFinder finder(target_);
+Result<> Resolver::search(std::size_t from, StopFinder& finder) {
     decided_ = false;
     const auto look = [&](const WalRecord& record) -> Result<WayReader::Next> {
         const StopFinder::Verdict verdict = TRY(finder.see(record));
@@ -152,7 +152,7 @@ Result<StopFinder> Resolver::search(std::size_t from) {
         return decided_ ? WayReader::Next::Enough : WayReader::Next::Go;
     };
     read_to_ = TRY(reader_.read(from, look));
-    return finder;
+    return {};
 }
 
 void Resolver::conclude(const StopFinder& finder) {

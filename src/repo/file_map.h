@@ -41,7 +41,7 @@ struct PageRun {
 struct FileMap {
     std::string path;  // relative to the captured root, '/' between parts
     EntryKind kind = EntryKind::File;
-    std::uint32_t mode = 0;
+    std::uint32_t mode = 0600;
     base::Timestamp modified;
     std::uint64_t size = 0;
     std::uint32_t crc = 0;  // CRC-32C of the contents as captured

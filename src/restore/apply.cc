@@ -244,7 +244,7 @@ Result<> Apply::take(repo::MapIndex& index, FileMap map) {
     }
     if (map.path == request_.landing.last) {
         last_ = std::move(map);
-        return {};
+        return make_directory(base::parent_of(last_->path), 0700);
     }
     return replaced(map.path) ? Result<>() : take_file(index, std::move(map));
 }

@@ -17,7 +17,9 @@ Result<base::Bytes> read_key_file(base::Files& files, const std::string& path) {
 }
 
 Result<Installation> Installation::open(const World& world, const std::string& config_option) {
-    const std::string path = TRY(config::find_config(world.files, config_option));
+    const std::string path =
+        TRY(config::find_config(world.files, config_option)
+                .hint("Name the right file with --config, or make one with 'lifeboat init'."));
     config::Config config = TRY(config::load_config(world.files, path));
     return Installation(world, std::move(config));
 }

@@ -51,8 +51,22 @@ Result<Owner> choose_owner(base::Files& files, const RestoreRequest& request,
     return Owner{user->pw_uid, user->pw_gid, name};
 }
 
-std::string fetch_command(const World& world, const RestoreRequest& request) {
-    return quote_for_shell(world.program) + " wal-fetch " + quote_for_shell(request.target);
+// A later start by hand must find the same repository, configuration and key: the command names
+// them absolutely.
+std::string fetch_command(const World& world, const Installation& installation,
+                          const RestoreRequest& request) {
+    const std::string identity = !request.identity.empty()
+                                     ? request.identity
+                                     : installation.config().keys.identity.value_or("");
+    std::string command = quote_for_shell(world.program) + " wal-fetch --config " +
+                          quote_for_shell(installation.config().file);
+    if (!identity.empty()) {
+        command += " --identity " + quote_for_shell(identity);
+    }
+    if (!request.repository.empty()) {
+        command += " --repository " + quote_for_shell(request.repository);
+    }
+    return command + " " + quote_for_shell(request.system) + " " + quote_for_shell(request.target);
 }
 
 engine::StartRequest start_request(const RestoreRequest& request, const config::System& system,
@@ -90,7 +104,7 @@ Result<RestoreReport> restore(Installation& installation, const RestoreRequest& 
     report.dry_run = request.dry_run;
     report.plan = TRY(engine->plan_restore(*repository->repository, *keys, request.point, context));
     const engine::LandingRequest landing{request.target, request.tablespaces,
-                                         fetch_command(world, request)};
+                                         fetch_command(world, installation, request)};
     restore::ApplyRequest apply;
     apply.target = request.target;
     apply.landing = TRY(engine->landing(report.plan, landing));

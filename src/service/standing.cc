@@ -15,6 +15,7 @@ namespace {
 
 // A stream that runs writes its status every second or so.
 constexpr auto kFresh = std::chrono::seconds(15);
+constexpr std::string_view kStreaming = "streaming";
 constexpr auto kProofLifetime = std::chrono::days(35);
 
 std::optional<policy::Objectives> objectives_of(const config::Config& config,
@@ -48,13 +49,17 @@ std::string stream_trouble(const config::System& system, const std::optional<Str
     if (!is_fresh(*status, now)) {
         return "it stopped " + base::human_duration(now - status->state.updated) + " ago";
     }
-    return status->state.trouble;
+    if (status->state.phase == kStreaming) {
+        return "";  // what it complains of meanwhile is in its state
+    }
+    return "it is " + status->state.phase +
+           (status->state.trouble.empty() ? "" : ": " + status->state.trouble);
 }
 
 // While the stream keeps up with a server that writes nothing, the moment of its last word is
 // covered.
 Timestamp point_of(const engine::StreamState& state) {
-    const bool level = state.phase == "streaming" && state.lag_bytes == 0 && state.trouble.empty();
+    const bool level = state.phase == kStreaming && state.lag_bytes == 0;
     return level ? std::max(*state.captured, state.updated) : *state.captured;
 }
 

@@ -174,15 +174,40 @@ TEST_F(VerifyTest, AStreamThatStoppedIsNamedInTheStatus) {
     EXPECT_EQ(standing.rpo.measured, base::Duration(minutes(3)));
 }
 
-TEST_F(VerifyTest, AStreamInTroubleCoversOnlyWhatItCaptured) {
+TEST_F(VerifyTest, AStreamCoversWhatItCapturedAndNoMore) {
     take_backup();
-    stream_said(std::chrono::seconds(10), "the repository does not answer");
-    Installation installation = world_.open();
-    const auto report = status(installation, "");
-    ASSERT_TRUE(ok(report));
-    EXPECT_EQ(report->systems.front().standing.stream_trouble, "the repository does not answer");
-    EXPECT_EQ(report->systems.front().standing.rpo.measured,
-              base::Duration(std::chrono::seconds(10)));
+
+    struct Case {
+        const char* phase;
+        std::uint64_t lag;
+        const char* trouble;
+        int seconds_lost;
+        const char* stream_trouble;
+    };
+
+    const Case cases[] = {
+        {"streaming", 0, "", 2, ""},
+        {"streaming", 0, "the slot has no limit", 2, ""},  // a complaint, and it protects
+        {"streaming", 17, "the repository does not answer", 60, ""},
+        {"waiting", 0, "the server is gone", 60, "it is waiting: the server is gone"},
+        {"connecting", 0, "", 60, "it is connecting"},
+    };
+    for (const Case& c : cases) {
+        StreamStatus status;
+        status.state.phase = c.phase;
+        status.state.captured = world_.clock.now() - minutes(1);
+        status.state.updated = world_.clock.now() - std::chrono::seconds(2);
+        status.state.lag_bytes = c.lag;
+        status.state.trouble = c.trouble;
+        ASSERT_TRUE(ok(base::create_directories(base::real_files(), world_.dir / "state/status")));
+        world_.write("state/status/main.json", status.to_json().dump());
+        const auto report = run();
+        ASSERT_TRUE(ok(report));
+        const Standing& standing = *report->systems.front().standing;
+        EXPECT_EQ(standing.rpo.measured, base::Duration(std::chrono::seconds(c.seconds_lost)))
+            << c.phase << c.lag;
+        EXPECT_EQ(standing.stream_trouble, c.stream_trouble);
+    }
 }
 
 TEST_F(VerifyTest, TheStatusCountsWhatIsStored) {

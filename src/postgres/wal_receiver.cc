@@ -1,0 +1,338 @@
+// The WAL receiver. Tested by tests/e2e/stream_test.cc against real servers.
+//
+//   Connecting --visit_server--> Identified --identify: another cluster--> the end, loudly (T18)
+//   Identified --find_start--> Streaming
+//   Identified --find_start: the server no longer has what comes next--> Gap --recorded,
+//   need_base--> Streaming (T17) Streaming --end of timeline--> Identified on the next one (T15)
+//   Streaming --spool full--> Degraded --uploads made room--> Streaming
+//   any --connection lost, server down, refused--> Waiting --pause--> Connecting
+//   Streaming --stop--> Stopping --last piece, last acknowledgement--> the end;     any other
+//   --stop--> Stopping
+//
+// Three threads and what they share (wal_receiver_share.h): this one appends what the server sends
+// to the spool and answers it; the uploader turns the spool into pieces; the gatherer turns whole
+// segments into packs and clears the spool. The spool is the only way between them, so each can
+// die, fail or lag without the others noticing more than a growing or shrinking spool. Where
+// capture stands is never remembered, but read: from the spool and from the names of objects. That
+// makes a kill at any instant the same as a pause.
+
+#include "postgres/wal_receiver.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/workers.h"
+#include "postgres/server_error.h"
+#include "postgres/wal_gather.h"
+#include "postgres/wal_receiver_loop.h"
+#include "postgres/wal_receiver_upload.h"
+
+namespace lifeboat::postgres {
+
+using base::Duration;
+using base::Lock;
+using repo::StreamRange;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::string_view kUndefinedFile =
+    "58P01";  // "requested WAL segment has already been removed"
+constexpr std::uint64_t kFewestSegments =
+    8;  // a full group, the segments around it, and room to receive
+
+// The kernel lets go of the lock when the process dies, however it dies. Not through base::Files: a
+// simulated disk has no processes.
+Result<base::Fd> lock_spool(const std::string& directory) {
+    const std::string path = base::join(directory, "lock");
+    base::Fd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!lock.is_open()) {
+        return base::os_failure("opening '" + path + "'", errno);
+    }
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+        return Error(Code::Conflict, "another lifeboat captures into spool '" + directory + "'")
+            .hint(
+                "One process captures a system at a time: stop the other one, or look for a daemon "
+                "that runs already.");
+    }
+    return lock;
+}
+
+}  // namespace
+
+WalReceiver::WalReceiver(const PostgresConfig& config, engine::StreamJob& job,
+                         const engine::Context& context, WalShare& share)
+    : config_(config), job_(job), context_(context), share_(share) {}
+
+bool WalReceiver::must_end() const {
+    return context_.stop.requested() || share_.ended();
+}
+
+Result<> WalReceiver::run() {
+    RetryPause pause(context_.random);
+    while (!must_end()) {
+        const Lsn before = received_;
+        auto done = visit();
+        if (done || must_end()) {
+            continue;
+        }
+        if (is_hopeless(done.error())) {
+            return done;
+        }
+        if (received_ != before) {
+            pause.reset();
+        }
+        wait_before_retry(done.error(), removed_ ? Duration{} : pause.next());
+    }
+    if (!share_.ended() && !wound_down_) {
+        wind_down(nullptr);
+    }
+    return {};
+}
+
+// One connection's life.
+Result<> WalReceiver::visit() {
+    enter(Phase::Connecting);
+    const auto stop = std::make_shared<base::StopToken>();
+    {
+        const Lock lock(session_mutex_);
+        session_stop_ = stop;
+    }
+    ServerVisit visit = TRY(visit_server(config_, *stop));
+    TRY(identify(visit));
+    std::optional<WalStart> start;
+    start = TRY(find_start(visit));
+    share_.complain(TroubleSource::Server, "");
+    while (start && !must_end()) {
+        auto next = stream(visit, *start);
+        streaming_ = false;
+        if (!next && sqlstate_of(next.error().message()) == kUndefinedFile) {
+            removed_ = *start;  // the next visit sees to it
+        }
+        start = TRY(std::move(next));
+        if (start) {
+            TRY(capture_histories(visit, start->timeline));
+        }
+    }
+    return {};
+}
+
+Result<> WalReceiver::identify(ServerVisit& visit) {
+    if (spool_ == nullptr) {
+        if (job_.spool_limit < kFewestSegments * visit.cluster.segment_size.bytes()) {
+            return Error(Code::InvalidInput,
+                         "a spool of " + base::human_size(job_.spool_limit) +
+                             " is too small for segments of " +
+                             base::human_size(visit.cluster.segment_size.bytes()))
+                .hint("Allow the spool room for at least eight segments.");
+        }
+        spool_ = TRY(WalSpool::open(context_.files, job_.spool, visit.cluster));
+        auto kept = TRY(spool_->histories());
+        for (auto& [timeline, contents] : kept) {
+            share_.store_history({timeline, std::move(contents)});
+        }
+        share_.use_spool(*spool_);
+    } else if (spool_->cluster() != visit.cluster) {
+        TRY(WalSpool::open(context_.files, job_.spool, visit.cluster));  // says how they differ
+    }
+    return capture_histories(visit, visit.identity.timeline);
+}
+
+// T14. Uploaded before the WAL that follows.
+Result<> WalReceiver::capture_histories(ServerVisit& visit, TimelineId timeline) {
+    auto files = TRY(fetch_ancestry(visit.replication, timeline));
+    visit.identity.timeline = timeline;
+    visit.history = {timeline, {}};
+    if (!files.empty()) {
+        visit.history = TRY(parse_history(timeline, base::text(files.back().contents)));
+    }
+    for (HistoryToStore& file : files) {
+        TRY(spool_->keep_history(file.timeline, file.contents));
+        share_.store_history(std::move(file));
+    }
+    return {};
+}
+
+// ---- Where to begin
+// ---------------------------------------------------------------------------------------------------
+
+Result<WalStart> WalReceiver::find_start(ServerVisit& visit) {
+    const SegmentSize size = visit.cluster.segment_size;
+    auto slot = TRY(ensure_slot(*visit.sql, slot_name(config_), OldSlot::Keep));
+    lost_slot_ += slot.lost;
+    if (spool_->ranges().empty()) {
+        TRY(await_catalog());
+    }
+    WalRanges held = share_.stored_ranges();
+    for (const StreamRange& range : spool_->ranges()) {
+        held.add(range);
+    }
+    note_timelines(held, visit.identity.timeline);
+    const WalStart kept = plan_first_start(*slot.state.restart, visit.history, size);
+    const auto next = plan_start(held, visit.history, size);
+    if (!next) {
+        return held.timelines().empty()
+                   ? Result<WalStart>(kept)
+                   : start_anew(kept, "no timeline of the server's history was captured before");
+    }
+    if (removed_ && *removed_ == *next) {
+        return cross_gap(visit, *next, kept, std::exchange(lost_slot_, {}));
+    }
+    removed_.reset();
+    if (next->timeline == visit.identity.timeline && next->from > visit.identity.flushed) {
+        return Error(Code::Unavailable, "the server's WAL ends at " +
+                                            format_lsn(visit.identity.flushed) + " of timeline " +
+                                            std::to_string(next->timeline) + ", before " +
+                                            format_lsn(next->from) + " where capture stands")
+            .hint(
+                "A standby that lags catches up; a server that was set back to an earlier state "
+                "needs a promotion, or a system of its own.");
+    }
+    return *next;
+}
+
+void WalReceiver::note_timelines(const WalRanges& held, TimelineId now) {
+    const auto timelines = held.timelines();
+    const bool older = !timelines.empty() && timelines.back() > now;
+    share_.complain(TroubleSource::Timeline,
+                    older ? "the server is on timeline " + std::to_string(now) + ", but timeline " +
+                                std::to_string(timelines.back()) +
+                                " was captured before: is it a primary that was replaced?"
+                          : "");
+}
+
+Result<WalStart> WalReceiver::start_anew(const WalStart& kept, const std::string& reason) {
+    if (job_.need_base) {
+        job_.need_base(reason);
+    }
+    return kept;
+}
+
+// T17: a hole is recorded before the first byte behind it is captured, and a new base backup
+// anchors what follows.
+Result<WalStart> WalReceiver::cross_gap(ServerVisit& visit, const WalStart& from,
+                                        const WalStart& kept, std::string reason) {
+    enter(Phase::Gap);
+    WalStart to = kept;
+    std::vector<StreamRange> gaps = plan_gap(from, to, visit.history, visit.cluster.segment_size);
+    if (gaps.empty()) {  // the slot promises what the server does not have
+        const auto slot = TRY(ensure_slot(*visit.sql, slot_name(config_), OldSlot::Replace));
+        to = plan_first_start(*slot.state.restart, visit.history, visit.cluster.segment_size);
+        gaps = plan_gap(from, to, visit.history, visit.cluster.segment_size);
+        reason += slot.lost;
+    }
+    removed_.reset();
+    if (gaps.empty()) {
+        return Error(Code::Unavailable, "the server has removed WAL from " + format_lsn(from.from) +
+                                            " on, and has none behind it yet");
+    }
+    reason = "the server removed the WAL between " + format_lsn(from.from) + " and " +
+             format_lsn(to.from) + (reason.empty() ? "" : ": " + reason);
+    base::log(base::LogLevel::Error, "stream: a gap",
+              {{"system", config_.system}, {"reason", reason}});
+    for (const StreamRange& gap : gaps) {
+        share_.record_gap({gap, reason});
+        ++gaps_;
+    }
+    TRY(await_catalog());
+    TRY(await_side_work());
+    return start_anew(to, reason);
+}
+
+Result<> WalReceiver::await_catalog() {
+    for (std::uint64_t seen = 0; !share_.catalog_known();) {
+        TRY(context_.stop.check());
+        if (share_.ended()) {
+            return Error(Code::Cancelled, "capture ends");
+        }
+        seen = share_.wait(seen, milliseconds(100));
+        report(false);
+    }
+    return {};
+}
+
+Result<> WalReceiver::await_side_work() {
+    for (std::uint64_t seen = 0; share_.side_work_waits();) {
+        TRY(context_.stop.check());
+        if (share_.ended()) {
+            return Error(Code::Cancelled, "capture ends");
+        }
+        seen = share_.wait(seen, milliseconds(100));
+        report(false);
+    }
+    return {};
+}
+
+// ---- Waiting and stopping
+// -----------------------------------------------------------------------------------------------
+
+void WalReceiver::wait_before_retry(const Error& why, Duration pause) {
+    const std::string text = why.message() + (why.hint().empty() ? "" : " (" + why.hint() + ")");
+    if (!share_.complains(TroubleSource::Server)) {
+        base::log(base::LogLevel::Warn, "stream: waiting for the server",
+                  {{"system", config_.system}, {"error", text}});
+    }
+    share_.complain(TroubleSource::Server, text);
+    ++reconnects_;
+    enter(Phase::Waiting);
+    const auto until = steady_clock::now() + pause;
+    for (std::uint64_t seen = 0; steady_clock::now() < until && !must_end();) {
+        seen = share_.wait(seen, milliseconds(100));
+        report(false);
+    }
+}
+
+void WalReceiver::relay_stop() {
+    std::uint64_t seen = 0;
+    while (!share_.ended()) {
+        repeat_report();
+        if (context_.stop.requested() && !streaming_) {
+            const Lock lock(session_mutex_);
+            if (session_stop_) {
+                session_stop_->request();
+            }
+        }
+        seen = share_.wait(seen, milliseconds(50));
+    }
+    const Lock lock(session_mutex_);
+    if (session_stop_) {
+        session_stop_->request();
+    }
+}
+
+Result<> stream_wal(const PostgresConfig& config, engine::StreamJob& job,
+                    const engine::Context& context) {
+    const auto capturing = "capturing the WAL of '" + config.system + "'";
+    TRY(check_slot_name(slot_name(config)).during(capturing));
+    TRY(base::create_directories(context.files, job.spool).during(capturing));
+    const base::Fd lock = TRY(lock_spool(job.spool).during(capturing));
+    WalShare share;
+    WalReceiver receiver(config, job, context, share);
+    const RepositorySide side{job, context, config.system, share};
+    const auto body = [&](std::size_t worker) -> Result<> {
+        Result<> done;
+        if (worker == 0) {
+            done = receiver.run();
+        } else if (worker == 1) {
+            done = WalUploader(side).run();
+        } else if (worker == 2) {
+            done = WalGatherer(side).run();
+        } else {
+            receiver.relay_stop();
+        }
+        share.end();
+        return done;
+    };
+    auto outcome = base::run_parallel(4, body);
+    receiver.report_end(outcome);
+    return std::move(outcome).during(capturing);
+}
+
+}  // namespace lifeboat::postgres

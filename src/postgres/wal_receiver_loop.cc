@@ -1,0 +1,328 @@
+// The receiver while it streams. Three rules: what the server sends goes into the spool before
+// anything else is done with it; what is acknowledged as flushed is what safe_position() says and
+// never more (P1, T16); and the server hears from us in time whatever else goes on.
+
+#include "postgres/wal_receiver_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lifeboat::postgres {
+
+using base::Duration;
+using repo::StreamRange;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::uint64_t kBatch = 4 * base::kMiB;  // received before anything else is looked at
+constexpr auto kBatchTime = milliseconds(50);
+constexpr std::uint64_t kLazySync =
+    16 * base::kMiB;  // of the spool, while the repository is what counts
+constexpr auto kLazySyncTime = seconds(1);
+constexpr std::uint64_t kNotice = base::kMiB;
+constexpr auto kReportTime = milliseconds(500);
+constexpr auto kRepeatTime = milliseconds(900);
+constexpr auto kWatchTime = seconds(2);
+constexpr auto kWatchAgainTime = seconds(20);
+constexpr auto kSendLimit = seconds(5);
+constexpr auto kWindDownLimit = seconds(10);
+constexpr std::uint64_t kWindDownBacklog = 64 * base::kMiB;
+
+}  // namespace
+
+// Nothing: a stop. Else where the next timeline begins.
+Result<std::optional<WalStart>> WalReceiver::stream(ServerVisit& visit, const WalStart& start) {
+    const SegmentSize size = visit.cluster.segment_size;
+    const WalStart request = plan_request(start, spool_->last_range(start.timeline), size);
+    timeline_ = start.timeline;
+    received_ = request.from;
+    acknowledged_ = {};
+    share_.set_current(start.timeline);
+    ReplicationStream stream = TRY(ReplicationStream::start(
+        visit.replication, {request.from, request.timeline, slot_name(config_)}, seconds(30)));
+    streaming_ = true;
+    enter(Phase::Streaming);
+    next_watch_ = steady_clock::now() + milliseconds(200);
+    const auto end = TRY(pump(visit, stream));
+    if (!end) {
+        return std::optional<WalStart>();
+    }
+    if (received_ < end->switched_at) {
+        return Error(Code::Corrupt, "the server ended timeline " + std::to_string(timeline_) +
+                                        " at " + format_lsn(end->switched_at) +
+                                        ", but sent it up to " + format_lsn(received_) + " only");
+    }
+    TRY(sync_spool(true));
+    const StreamRange further = spool_->last_range(end->next);
+    const Lsn begin = size.start_of(size.number_at(end->switched_at));
+    return std::optional(WalStart{end->next, std::max(begin, Lsn{further.to})});
+}
+
+Result<std::optional<EndOfTimeline>> WalReceiver::pump(ServerVisit& visit,
+                                                       ReplicationStream& stream) {
+    while (true) {
+        if (context_.stop.requested()) {
+            wind_down(&stream);
+            return std::optional<EndOfTimeline>();
+        }
+        if (share_.ended()) {
+            return std::optional<EndOfTimeline>();
+        }
+        if (spool_is_full()) {
+            seen_ = share_.wait(seen_, milliseconds(50));
+        } else {
+            const auto end = TRY(read_batch(stream));
+            if (end) {
+                return end;
+            }
+        }
+        TRY(acknowledge(stream, visit.status_interval));
+        watch(visit);
+        report(false);
+    }
+}
+
+// Waits for the first message only: what is there with it is taken along, and synced once.
+Result<std::optional<EndOfTimeline>> WalReceiver::read_batch(ReplicationStream& stream) {
+    const auto began = steady_clock::now();
+    const Lsn before = received_;
+    Deadline deadline = deadline_in(patience());
+    while (received_ - before < kBatch && steady_clock::now() - began < kBatchTime) {
+        const StreamEvent event = TRY(stream.next(deadline));
+        if (const auto* data = std::get_if<WalData>(&event)) {
+            TRY(take(*data));
+            server_end_ = std::max(server_end_, data->server_end);
+        } else if (const auto* keepalive = std::get_if<Keepalive>(&event)) {
+            server_end_ = std::max(server_end_, keepalive->server_end);
+            reply_due_ = reply_due_ || keepalive->reply_requested;
+        } else if (const auto* end = std::get_if<EndOfTimeline>(&event)) {
+            return std::optional(*end);
+        } else {
+            break;
+        }
+        deadline = steady_clock::now();
+    }
+    TRY(sync_spool(false));
+    return std::optional<EndOfTimeline>();
+}
+
+Result<> WalReceiver::take(const WalData& data) {
+    auto stored = spool_->append(timeline_, data.start, data.bytes, data.sent);
+    if (!stored) {
+        share_.complain(TroubleSource::Spool,
+                        "the spool takes no more WAL: " + stored.error().message());
+        return stored;
+    }
+    share_.complain(TroubleSource::Spool, "");
+    received_ = data.start + data.bytes.size();
+    unsynced_ += data.bytes.size();
+    unnotified_ += data.bytes.size();
+    return {};
+}
+
+// Where the spool is what counts, each batch is synced. Where the repository is, the spool only
+// spares sending again.
+Result<> WalReceiver::sync_spool(bool now) {
+    const auto time = steady_clock::now();
+    if (unnotified_ > 0 &&
+        (share_.eager() || unnotified_ >= kNotice || time - last_notice_ >= job_.interval / 4)) {
+        share_.received();
+        unnotified_ = 0;
+        last_notice_ = time;
+    }
+    const bool due = now || !job_.acknowledge_repository || unsynced_ >= kLazySync ||
+                     time - last_sync_ >= kLazySyncTime;
+    if (unsynced_ == 0 || !due) {
+        return {};
+    }
+    auto synced = spool_->sync();
+    if (!synced) {
+        share_.complain(TroubleSource::Spool,
+                        "the spool cannot be made durable: " + synced.error().message());
+        return synced;
+    }
+    unsynced_ = 0;
+    last_sync_ = time;
+    return {};
+}
+
+// How long a message may be waited for: less while something is on its way to the repository, since
+// that is to be acknowledged.
+Duration WalReceiver::patience() const {
+    if (!job_.acknowledge_repository || safe_position() >= received_) {
+        return milliseconds(100);
+    }
+    return milliseconds(share_.eager() ? 1 : 20);
+}
+
+bool WalReceiver::spool_is_full() {
+    const std::uint64_t held = spool_->bytes();
+    const std::uint64_t segment = spool_->cluster().segment_size.bytes();
+    const bool was_full = phase_ == Phase::Degraded;
+    const bool full = held >= (was_full ? job_.spool_limit - segment : job_.spool_limit);
+    if (full != was_full) {
+        share_.set_pressure(full);
+        share_.complain(TroubleSource::Spool,
+                        full ? "the spool is full (" + base::human_size(held) + " of " +
+                                   base::human_size(job_.spool_limit) +
+                                   "): the server keeps its WAL until the repository takes what is "
+                                   "here; make the repository reachable or "
+                                   "faster, or raise the spool's limit"
+                             : "");
+        enter(full ? Phase::Degraded : Phase::Streaming);
+    }
+    return full;
+}
+
+// ---- Acknowledging
+// ------------------------------------------------------------------------------------------------------
+
+// The end of what would survive the loss that acknowledgement promises to survive.
+Lsn WalReceiver::safe_position() const {
+    if (!job_.acknowledge_repository) {
+        const Lsn synced = spool_->synced_end(timeline_);
+        return synced.is_set() ? std::min(received_, synced) : received_;
+    }
+    const auto unstored = share_.lowest_unstored();
+    return unstored ? std::min(*unstored, received_) : received_;
+}
+
+Result<> WalReceiver::acknowledge(ReplicationStream& stream, Duration interval) {
+    const Lsn safe = safe_position();
+    const auto now = steady_clock::now();
+    if (safe <= acknowledged_ && !reply_due_ && now - last_status_ < interval) {
+        return {};
+    }
+    TRY(stream.report({received_, safe, safe, context_.clock.now(), false},
+                      deadline_in(kSendLimit)));
+    acknowledged_ = safe;
+    reply_due_ = false;
+    last_status_ = now;
+    return {};
+}
+
+// Questions about the slot and about who waits for us. Their failure is no reason to end a stream
+// that works.
+void WalReceiver::watch(ServerVisit& visit) {
+    if (steady_clock::now() < next_watch_) {
+        return;
+    }
+    next_watch_ = steady_clock::now() + (visit.sql ? kWatchTime : kWatchAgainTime);
+    if (!visit.sql) {
+        auto sql = open_sql(config_, *visit.stop, seconds(1));
+        if (!sql) {
+            return;
+        }
+        visit.sql = std::move(sql).value();
+    }
+    auto facts = read_replication_facts(*visit.sql, slot_name(config_));
+    if (!facts) {
+        share_.complain(TroubleSource::Slot,
+                        "the slot cannot be watched: " + facts.error().message());
+        visit.sql.reset();
+        return;
+    }
+    share_.set_eager(facts->synchronous);
+    share_.complain(TroubleSource::Slot, facts->trouble);
+}
+
+// The last piece and the last acknowledgement, as far as the repository takes it now.
+void WalReceiver::wind_down(ReplicationStream* stream) {
+    enter(Phase::Stopping);
+    wound_down_ = true;
+    if (spool_ == nullptr) {
+        return;
+    }
+    spool_->sync().discard("what is not durable is not acknowledged, and is sent again");
+    const auto unstored = share_.first_unstored();
+    const bool short_work = !unstored || unstored->to - unstored->from <= kWindDownBacklog;
+    const std::uint64_t failures = share_.repository_failures();
+    const auto until = steady_clock::now() + kWindDownLimit;
+    share_.drain();
+    std::uint64_t seen = 0;
+    while (short_work && share_.first_unstored() && share_.repository_failures() == failures &&
+           !share_.ended() && steady_clock::now() < until) {
+        seen = share_.wait(seen, milliseconds(100));
+        report(false);
+    }
+    if (stream != nullptr) {
+        const Lsn safe = safe_position();
+        auto sent = stream->report({received_, safe, safe, context_.clock.now(), false},
+                                   deadline_in(seconds(1)));
+        if (sent) {
+            sent = stream->stop(deadline_in(seconds(1)));
+        }
+        std::move(sent).discard("the next start tells the server again");
+    }
+}
+
+// ---- Reporting
+// ----------------------------------------------------------------------------------------------------------
+
+void WalReceiver::enter(Phase phase) {
+    const bool changed = phase_ != phase;
+    phase_ = phase;
+    report(changed);
+}
+
+engine::StreamState WalReceiver::state() const {
+    static constexpr const char* kNames[] = {"connecting", "streaming", "waiting",
+                                             "degraded",   "gap",       "stopping"};
+    engine::StreamState state;
+    state.phase = kNames[static_cast<std::size_t>(phase_)];
+    state.reconnects = reconnects_;
+    state.gaps = gaps_;
+    state.trouble = share_.trouble();
+    state.updated = context_.clock.now();
+    if (spool_ == nullptr || timeline_ == 0) {
+        return state;
+    }
+    const auto unstored = share_.lowest_unstored();
+    const Lsn durable = unstored ? std::min(*unstored, received_) : received_;
+    state.position = format_lsn(durable) + " on timeline " + std::to_string(timeline_);
+    state.captured = spool_->captured_at(timeline_, durable);
+    state.lag_bytes = server_end_ > durable ? server_end_ - durable : 0;
+    state.spool_bytes = spool_->bytes();
+    return state;
+}
+
+void WalReceiver::report(bool now) {
+    const auto time = steady_clock::now();
+    if (!job_.report || (!now && time - last_report_ < kReportTime)) {
+        return;
+    }
+    last_report_ = time;
+    engine::StreamState current = state();
+    const base::Lock lock(report_mutex_);
+    job_.report(current);
+    reported_ = std::move(current);
+    reported_at_ = time;
+}
+
+// While the server keeps the other thread waiting.
+void WalReceiver::repeat_report() {
+    const base::Lock lock(report_mutex_);
+    const auto time = steady_clock::now();
+    if (!job_.report || reported_.phase.empty() || time - reported_at_ < kRepeatTime) {
+        return;
+    }
+    reported_at_ = time;
+    reported_.updated = context_.clock.now();
+    reported_.trouble = share_.trouble();
+    job_.report(reported_);
+}
+
+void WalReceiver::report_end(const Result<>& outcome) {
+    if (!job_.report) {
+        return;
+    }
+    engine::StreamState last = state();
+    last.phase = outcome ? "stopped" : "failed";
+    last.trouble = outcome ? last.trouble : outcome.error().message();
+    job_.report(last);
+}
+
+}  // namespace lifeboat::postgres

@@ -1,0 +1,216 @@
+#include "postgres/wal_receiver_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "postgres/wal_gather.h"
+
+namespace lifeboat::postgres {
+namespace {
+
+using base::kMiB;
+using repo::StreamRange;
+
+SegmentSize one_mib() {
+    return *SegmentSize::of(kMiB);
+}
+
+WalRanges set_of(const std::vector<StreamRange>& ranges) {
+    WalRanges set;
+    for (const StreamRange& range : ranges) {
+        set.add(range);
+    }
+    return set;
+}
+
+// ---- WalRanges
+// ------------------------------------------------------------------------------------------------------
+
+TEST(WalRanges, JoinWhateverTouches) {
+    for (const auto& order : std::vector<std::vector<StreamRange>>{
+             {{1, 10, 20}, {1, 20, 30}, {1, 40, 50}},
+             {{1, 40, 50}, {1, 20, 30}, {1, 10, 20}},
+             {{1, 10, 30}, {1, 12, 14}, {1, 40, 50}},
+             {{1, 15, 30}, {1, 10, 20}, {1, 40, 45}, {1, 45, 50}}}) {
+        const WalRanges set = set_of(order);
+        EXPECT_EQ(set.covered_to(1, 10), 30U);
+        EXPECT_EQ(set.covered_to(1, 29), 30U);
+        EXPECT_EQ(set.covered_to(1, 30), 30U);
+        EXPECT_EQ(set.covered_to(1, 9), 9U);
+        EXPECT_EQ(set.covered_to(2, 10), 10U);
+        EXPECT_EQ(set.last(1), (StreamRange{1, 40, 50}));
+        EXPECT_EQ(set.first_missing({1, 10, 60}), (StreamRange{1, 30, 40}));
+        EXPECT_EQ(set.first_missing({1, 42, 60}), (StreamRange{1, 50, 60}));
+        EXPECT_EQ(set.first_missing({1, 12, 30}), std::nullopt);
+        EXPECT_EQ(set.first_missing({1, 5, 60}), (StreamRange{1, 5, 10}));
+        EXPECT_EQ(set.first_missing({3, 5, 60}), (StreamRange{3, 5, 60}));
+    }
+}
+
+TEST(WalRanges, FillsTheHoleBetweenTwo) {
+    WalRanges set = set_of({{1, 10, 20}, {1, 30, 40}});
+    set.add({1, 15, 35});
+    EXPECT_EQ(set.covered_to(1, 10), 40U);
+    set.add({1, 50, 50});
+    EXPECT_EQ(set.last(1), (StreamRange{1, 10, 40}));
+}
+
+// ---- Where to start
+// -------------------------------------------------------------------------------------------------
+
+struct StartCase {
+    const char* name;
+    std::vector<StreamRange> held;
+    TimelineHistory history;
+    std::optional<WalStart> start;
+};
+
+TEST(PlanStart, GoesOnWhereTheNewestTimelineOfTheServersAncestryEnds) {
+    const TimelineHistory first{1, {}};
+    const TimelineHistory second{2, {{1, Lsn{5 * kMiB + 100}, ""}}};
+    const TimelineHistory fourth{4, {{1, Lsn{5 * kMiB + 100}, ""}, {2, Lsn{8 * kMiB}, ""}}};
+    const std::vector<StartCase> cases{
+        {"nothing held", {}, first, std::nullopt},
+        {"same timeline", {{1, 2 * kMiB, 4 * kMiB + 7}}, first, WalStart{1, Lsn{4 * kMiB + 7}}},
+        {"behind a gap", {{1, 2, 3}, {1, 2 * kMiB, 4 * kMiB}}, first, WalStart{1, Lsn{4 * kMiB}}},
+        {"old timeline first", {{1, 2 * kMiB, 4 * kMiB}}, second, WalStart{1, Lsn{4 * kMiB}}},
+        {"old timeline whole", {{1, 2 * kMiB, 5 * kMiB + 100}}, second, WalStart{2, Lsn{5 * kMiB}}},
+        {"more of the old one than was shared",
+         {{1, 2 * kMiB, 7 * kMiB}},
+         second,
+         WalStart{2, Lsn{5 * kMiB}}},
+        {"new timeline begun",
+         {{1, 2 * kMiB, 7 * kMiB}, {2, 5 * kMiB, 6 * kMiB}},
+         second,
+         WalStart{2, Lsn{6 * kMiB}}},
+        {"a number is skipped",
+         {{2, 5 * kMiB, 8 * kMiB + 9}, {3, 6 * kMiB, 9 * kMiB}},
+         fourth,
+         WalStart{4, Lsn{8 * kMiB}}},
+        {"a timeline that is no ancestor", {{3, 6 * kMiB, 9 * kMiB}}, fourth, std::nullopt},
+        {"an old primary",
+         {{1, 2 * kMiB, 7 * kMiB}, {2, 5 * kMiB, 9 * kMiB}},
+         first,
+         WalStart{1, Lsn{7 * kMiB}}},
+    };
+    for (const StartCase& c : cases) {
+        EXPECT_EQ(plan_start(set_of(c.held), c.history, one_mib()), c.start) << c.name;
+    }
+}
+
+TEST(PlanStart, BeginsAtTheSegmentOfWhatIsKept) {
+    const TimelineHistory second{2, {{1, Lsn{5 * kMiB + 100}, ""}}};
+    EXPECT_EQ(plan_first_start(Lsn{4 * kMiB + 50}, second, one_mib()),
+              (WalStart{1, Lsn{4 * kMiB}}));
+    EXPECT_EQ(plan_first_start(Lsn{5 * kMiB + 100}, second, one_mib()),
+              (WalStart{2, Lsn{5 * kMiB}}));
+    EXPECT_EQ(plan_first_start(Lsn{9 * kMiB + 1}, second, one_mib()), (WalStart{2, Lsn{9 * kMiB}}));
+}
+
+TEST(PlanRequest, OverlapsAPageButStaysInTheSegment) {
+    const std::uint64_t in = 5 * kMiB;
+    const SegmentSize size = one_mib();
+    const auto from = [&](std::uint64_t start, std::optional<StreamRange> spooled) {
+        return plan_request({1, Lsn{start}}, spooled, size).from.value;
+    };
+    EXPECT_EQ(from(in + 20000, StreamRange{1, in, in + 20000}), in + 16384);
+    EXPECT_EQ(from(in + 16384, StreamRange{1, in, in + 16384}), in + 8192);
+    EXPECT_EQ(from(in + 20000, StreamRange{1, in + 18000, in + 20000}), in + 18000);
+    EXPECT_EQ(from(in, StreamRange{1, in - kMiB, in}), in) << "the slot keeps nothing before";
+    EXPECT_EQ(from(in + 20000, std::nullopt), in);
+    EXPECT_EQ(from(in + 20000, StreamRange{1, in - kMiB, in - 10}), in);
+    EXPECT_EQ(from(in + 50000, StreamRange{1, in, in + 20000}), in + 16384)
+        << "the repository is ahead of the spool";
+    EXPECT_EQ(from(in + 20000, StreamRange{1, in, in + 50000}), in);
+}
+
+TEST(PlanGap, NamesWhatIsLostOfEachTimeline) {
+    const TimelineHistory third{3, {{1, Lsn{5 * kMiB + 100}, ""}, {2, Lsn{8 * kMiB + 5}, ""}}};
+    const SegmentSize size = one_mib();
+    EXPECT_EQ(plan_gap({3, Lsn{9 * kMiB + 1}}, {3, Lsn{12 * kMiB}}, third, size),
+              (std::vector<StreamRange>{{3, 9 * kMiB + 1, 12 * kMiB}}));
+    EXPECT_EQ(
+        plan_gap({1, Lsn{4 * kMiB}}, {3, Lsn{12 * kMiB}}, third, size),
+        (std::vector<StreamRange>{
+            {1, 4 * kMiB, 5 * kMiB + 100}, {2, 5 * kMiB, 8 * kMiB + 5}, {3, 8 * kMiB, 12 * kMiB}}));
+    EXPECT_EQ(plan_gap({3, Lsn{9 * kMiB}}, {3, Lsn{9 * kMiB}}, third, size),
+              std::vector<StreamRange>{});
+    EXPECT_EQ(plan_gap({3, Lsn{9 * kMiB + 5}}, {3, Lsn{9 * kMiB}}, third, size),
+              std::vector<StreamRange>{});
+}
+
+// ---- Gathering
+// ------------------------------------------------------------------------------------------------------
+
+struct GatherCase {
+    const char* name;
+    std::vector<StreamRange> held;
+    std::vector<StreamRange> done;
+    bool at_once;
+    std::optional<StreamRange> next;
+};
+
+TEST(PlanGather, TakesWholeSegmentsInGroupsOfFour) {
+    const std::vector<GatherCase> cases{
+        {"nothing", {}, {}, false, std::nullopt},
+        {"too few", {{1, 8 * kMiB, 11 * kMiB + 9}}, {}, false, std::nullopt},
+        {"too few, but they waited",
+         {{1, 8 * kMiB, 11 * kMiB + 9}},
+         {},
+         true,
+         StreamRange{1, 8 * kMiB, 11 * kMiB}},
+        {"a group", {{1, 8 * kMiB, 12 * kMiB}}, {}, false, StreamRange{1, 8 * kMiB, 12 * kMiB}},
+        {"up to the next multiple",
+         {{1, 6 * kMiB, 9 * kMiB}},
+         {},
+         false,
+         StreamRange{1, 6 * kMiB, 8 * kMiB}},
+        {"the next group",
+         {{1, 8 * kMiB, 17 * kMiB}},
+         {{1, 4 * kMiB, 12 * kMiB}},
+         false,
+         StreamRange{1, 12 * kMiB, 16 * kMiB}},
+        {"done", {{1, 8 * kMiB, 13 * kMiB}}, {{1, 8 * kMiB, 12 * kMiB}}, false, std::nullopt},
+        {"a timeline that ended",
+         {{1, 8 * kMiB, 9 * kMiB + 77}, {2, 9 * kMiB, 9 * kMiB + 100}},
+         {},
+         false,
+         StreamRange{1, 8 * kMiB, 9 * kMiB + 77}},
+        {"before a gap",
+         {{2, 8 * kMiB, 9 * kMiB + 77}, {2, 19 * kMiB, 19 * kMiB + 5}},
+         {},
+         false,
+         StreamRange{2, 8 * kMiB, 9 * kMiB + 77}},
+        {"an incomplete segment", {{2, 8 * kMiB, 8 * kMiB + 77}}, {}, true, std::nullopt},
+    };
+    for (const GatherCase& c : cases) {
+        EXPECT_EQ(plan_gather(c.held, set_of(c.done), {one_mib(), std::nullopt, c.at_once}), c.next)
+            << c.name;
+    }
+}
+
+TEST(PlanGather, KeepsGoingOnATimelineThatTheServerWentBackTo) {
+    const std::vector<StreamRange> held{{1, 8 * kMiB, 9 * kMiB + 77},
+                                        {2, 9 * kMiB, 9 * kMiB + 100}};
+    EXPECT_EQ(plan_gather(held, {}, {one_mib(), 1U, false}),
+              (StreamRange{2, 9 * kMiB, 9 * kMiB + 100}));
+}
+
+TEST(PlanGather, BoundsPacksOfHugeSegments) {
+    EXPECT_EQ(gather_bytes(one_mib()), 4 * kMiB);
+    EXPECT_EQ(gather_bytes(SegmentSize()), 64 * kMiB);
+    const SegmentSize huge = *SegmentSize::of(base::kGiB);
+    EXPECT_EQ(gather_bytes(huge), 64 * kMiB);
+    EXPECT_EQ(plan_gather({{1, base::kGiB, 2 * base::kGiB}}, {}, {huge, std::nullopt, false}),
+              (StreamRange{1, base::kGiB, base::kGiB + 64 * kMiB}));
+    EXPECT_EQ(plan_gather({{1, base::kGiB, 2 * base::kGiB - 1}}, {}, {huge, std::nullopt, true}),
+              std::nullopt);
+}
+
+TEST(PlanGather, LeavesTheFileBeforeTheLast) {
+    EXPECT_EQ(droppable_before(Lsn{12 * kMiB}, one_mib()), Lsn{11 * kMiB});
+    EXPECT_EQ(droppable_before(Lsn{12 * kMiB + 5}, one_mib()), Lsn{11 * kMiB});
+    EXPECT_EQ(droppable_before(Lsn{5}, one_mib()), Lsn{0});
+}
+
+}  // namespace
+}  // namespace lifeboat::postgres

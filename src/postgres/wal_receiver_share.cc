@@ -1,0 +1,238 @@
+#include "postgres/wal_receiver_share.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lifeboat::postgres {
+
+using base::Lock;
+using repo::StreamRange;
+
+void WalShare::changed() {
+    ++changes_;
+    change_.notify_all();
+}
+
+void WalShare::end() {
+    const Lock lock(mutex_);
+    ended_ = true;
+    changed();
+}
+
+bool WalShare::ended() const {
+    const Lock lock(mutex_);
+    return ended_;
+}
+
+void WalShare::use_spool(WalSpool& spool) {
+    const Lock lock(mutex_);
+    spool_ = &spool;
+    changed();
+}
+
+void WalShare::set_current(TimelineId timeline) {
+    const Lock lock(mutex_);
+    current_ = timeline;
+    changed();
+}
+
+void WalShare::received() {
+    const Lock lock(mutex_);
+    changed();
+}
+
+void WalShare::set_eager(bool eager) {
+    const Lock lock(mutex_);
+    if (std::exchange(eager_, eager) != eager) {
+        changed();
+    }
+}
+
+void WalShare::set_pressure(bool pressure) {
+    const Lock lock(mutex_);
+    if (std::exchange(pressure_, pressure) != pressure) {
+        changed();
+    }
+}
+
+void WalShare::store_history(HistoryToStore history) {
+    const Lock lock(mutex_);
+    histories_.push_back(std::move(history));
+    changed();
+}
+
+void WalShare::record_gap(GapToRecord gap) {
+    const Lock lock(mutex_);
+    gaps_.push_back(std::move(gap));
+    changed();
+}
+
+void WalShare::drain() {
+    const Lock lock(mutex_);
+    draining_ = true;
+    changed();
+}
+
+void WalShare::stored(const StreamRange& range) {
+    const Lock lock(mutex_);
+    stored_.add(range);
+    changed();
+}
+
+void WalShare::gathered(const StreamRange& range) {
+    const Lock lock(mutex_);
+    stored_.add(range);
+    gathered_.add(range);
+    changed();
+}
+
+void WalShare::set_catalog(const repo::StreamCatalog& catalog) {
+    const Lock lock(mutex_);
+    for (const auto& entry : catalog.entries()) {
+        stored_.add(entry.name.range);
+        if (entry.name.kind == repo::StreamObject::Gathered) {
+            gathered_.add(entry.name.range);
+        }
+    }
+    catalog_known_ = true;
+    changed();
+}
+
+// Only the thread that took them calls this, after it dealt with all that histories() and gaps()
+// had shown: later ones stay.
+void WalShare::side_work_done(std::size_t histories, std::size_t gaps) {
+    const Lock lock(mutex_);
+    histories_.erase(histories_.begin(),
+                     histories_.begin() + static_cast<std::ptrdiff_t>(histories));
+    gaps_.erase(gaps_.begin(), gaps_.begin() + static_cast<std::ptrdiff_t>(gaps));
+    changed();
+}
+
+WalSpool* WalShare::spool() const {
+    const Lock lock(mutex_);
+    return spool_;
+}
+
+std::optional<TimelineId> WalShare::current() const {
+    const Lock lock(mutex_);
+    return current_;
+}
+
+bool WalShare::eager() const {
+    const Lock lock(mutex_);
+    return eager_;
+}
+
+bool WalShare::pressure() const {
+    const Lock lock(mutex_);
+    return pressure_;
+}
+
+bool WalShare::draining() const {
+    const Lock lock(mutex_);
+    return draining_;
+}
+
+bool WalShare::catalog_known() const {
+    const Lock lock(mutex_);
+    return catalog_known_;
+}
+
+bool WalShare::side_work_waits() const {
+    const Lock lock(mutex_);
+    return !histories_.empty() || !gaps_.empty();
+}
+
+WalRanges WalShare::stored_ranges() const {
+    const Lock lock(mutex_);
+    return stored_;
+}
+
+std::optional<StreamRange> WalShare::first_unstored() const {
+    const WalSpool* const spool = this->spool();
+    if (spool == nullptr) {
+        return std::nullopt;
+    }
+    const auto ranges = spool->ranges();
+    const Lock lock(mutex_);
+    for (const StreamRange& range : ranges) {
+        if (const auto missing = stored_.first_missing(range)) {
+            return missing;
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Lsn> WalShare::lowest_unstored() const {
+    const WalSpool* const spool = this->spool();
+    std::optional<Lsn> lowest;
+    if (spool == nullptr) {
+        return lowest;
+    }
+    const auto ranges = spool->ranges();
+    const Lock lock(mutex_);
+    for (const StreamRange& range : ranges) {
+        const auto missing = stored_.first_missing(range);
+        if (missing && (!lowest || Lsn{missing->from} < *lowest)) {
+            lowest = Lsn{missing->from};
+        }
+    }
+    return lowest;
+}
+
+WalRanges WalShare::gathered_ranges() const {
+    const Lock lock(mutex_);
+    return gathered_;
+}
+
+std::vector<HistoryToStore> WalShare::histories() const {
+    const Lock lock(mutex_);
+    return histories_;
+}
+
+std::vector<GapToRecord> WalShare::gaps() const {
+    const Lock lock(mutex_);
+    return gaps_;
+}
+
+void WalShare::complain(TroubleSource source, std::string text) {
+    const Lock lock(mutex_);
+    repository_failures_ += source == TroubleSource::Repository && !text.empty() ? 1 : 0;
+    std::string& said = trouble_[source];
+    if (said != text) {
+        said = std::move(text);
+        changed();
+    }
+}
+
+bool WalShare::complains(TroubleSource source) const {
+    const Lock lock(mutex_);
+    const auto said = trouble_.find(source);
+    return said != trouble_.end() && !said->second.empty();
+}
+
+std::uint64_t WalShare::repository_failures() const {
+    const Lock lock(mutex_);
+    return repository_failures_;
+}
+
+std::string WalShare::trouble() const {
+    const Lock lock(mutex_);
+    std::string all;
+    for (const auto& [source, text] : trouble_) {
+        if (!text.empty()) {
+            all += (all.empty() ? "" : "; ") + text;
+        }
+    }
+    return all;
+}
+
+std::uint64_t WalShare::wait(std::uint64_t seen, base::Duration most) {
+    const Lock lock(mutex_);
+    if (changes_ == seen && !ended_) {
+        change_.wait_for(mutex_, most);
+    }
+    return changes_;
+}
+
+}  // namespace lifeboat::postgres

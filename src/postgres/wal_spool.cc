@@ -1,0 +1,513 @@
+// The WAL spool. Tested by wal_spool_test.cc and tests/crash/wal_spool_crash_test.cc;
+// docs/format/spool.md is the format, and S1 to S5 are its rules.
+//
+// The index in memory is all that readers ask; files are opened for the bytes only. The lock guards
+// the index and is never held over a system call.
+
+#include "postgres/wal_spool.h"
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+
+#include "base/json.h"
+
+namespace lifeboat::postgres {
+
+using base::Bytes;
+using base::BytesView;
+using base::Files;
+using base::Lock;
+using repo::StreamRange;
+
+namespace {
+
+constexpr std::string_view kIdentityFile = "spool.json";
+constexpr std::string_view kTemporary = ".tmp-";
+constexpr std::size_t kCompareChunk = 256 << 10;
+// Marks closer than this are joined: the one that stays is older than the truth, never newer.
+constexpr auto kMarkInterval = std::chrono::milliseconds(10);
+constexpr std::size_t kMarksOfFullFile = 256;
+
+std::string timeline_name(TimelineId timeline) {
+    return history_name(timeline).substr(0, 8);
+}
+
+std::optional<TimelineId> parse_timeline(std::string_view name) {
+    TimelineId timeline = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), timeline, 16);
+    const bool whole = error == std::errc{} && end == name.data() + name.size();
+    return whole && timeline != 0 && name == timeline_name(timeline) ? std::optional(timeline)
+                                                                     : std::nullopt;
+}
+
+Result<ClusterIdentity> decode_identity(BytesView file) {
+    const base::Json json = TRY(base::Json::parse(base::text(file)));
+    const auto format = TRY(json.integer("format"));
+    if (format != 1) {
+        return Error(Code::Unsupported, "the spool is of format " + std::to_string(format) +
+                                            ", this lifeboat reads up to 1")
+            .hint("Use the lifeboat that wrote it, or a newer one.");
+    }
+    const std::string system = TRY(json.text("system_identifier"));
+    const auto major = TRY(json.integer("major"));
+    const auto segment_size = TRY(json.integer("segment_size"));
+    ClusterIdentity cluster;
+    const auto [end, error] =
+        std::from_chars(system.data(), system.data() + system.size(), cluster.system_identifier);
+    if (error != std::errc{} || end != system.data() + system.size()) {
+        return Error(Code::Corrupt, "'" + system + "' is no system identifier");
+    }
+    cluster.major = static_cast<int>(major);
+    cluster.segment_size = TRY(SegmentSize::of(static_cast<std::uint64_t>(segment_size)));
+    return cluster;
+}
+
+std::string encode_identity(const ClusterIdentity& cluster) {
+    base::Json json = base::Json::object();
+    json.set("format", 1)
+        .set("system_identifier", std::to_string(cluster.system_identifier))
+        .set("major", cluster.major);
+    json.set("segment_size", cluster.segment_size.bytes());
+    return json.dump(2) + "\n";
+}
+
+std::string describe(const ClusterIdentity& cluster) {
+    return "cluster " + std::to_string(cluster.system_identifier) + " (PostgreSQL " +
+           std::to_string(cluster.major) + ", segments of " +
+           base::human_size(cluster.segment_size.bytes()) + ")";
+}
+
+}  // namespace
+
+// ---- Opening
+// ----------------------------------------------------------------------------------------------------------
+
+Result<std::optional<ClusterIdentity>> WalSpool::identity_of(Files& files,
+                                                             const std::string& directory) {
+    const std::string path = base::join(directory, kIdentityFile);
+    auto file = base::read_file(files, path, base::kMiB);
+    if (!file && file.error().code() == Code::NotFound) {
+        return std::optional<ClusterIdentity>{};
+    }
+    const Bytes bytes = TRY(std::move(file));
+    const ClusterIdentity cluster = TRY(decode_identity(bytes).during("reading '" + path + "'"));
+    return std::optional(cluster);
+}
+
+WalSpool::WalSpool(Files& files, std::string directory, const ClusterIdentity& cluster)
+    : files_(files), directory_(std::move(directory)), cluster_(cluster) {}
+
+WalSpool::~WalSpool() = default;
+
+Result<> WalSpool::claim(Files& files, const std::string& directory,
+                         const ClusterIdentity& cluster) {
+    TRY(base::create_directories(files, directory));
+    auto there = TRY(identity_of(files, directory));
+    if (!there) {
+        const std::string path = base::join(directory, kIdentityFile);
+        auto written = base::write_durably(files, path, base::view(encode_identity(cluster)),
+                                           base::Replace::No);
+        if (written || written.error().code() != Code::Conflict) {
+            return written;
+        }
+        there = TRY(identity_of(files, directory));
+    }
+    if (*there != cluster) {
+        return Error(Code::Conflict, "spool '" + directory + "' holds WAL of " + describe(*there) +
+                                         ", not of " + describe(cluster))
+            .hint(
+                "Give each cluster its own system and spool in lifeboat.yaml. If this server "
+                "replaces the old one for good, and what the "
+                "spool holds is in the repository, remove the spool.");
+    }
+    return {};
+}
+
+Result<std::unique_ptr<WalSpool>> WalSpool::open(Files& files, std::string directory,
+                                                 const ClusterIdentity& cluster) {
+    const auto opening = "opening spool '" + directory + "'";
+    TRY(claim(files, directory, cluster).during(opening));
+    std::unique_ptr<WalSpool> spool(new WalSpool(files, std::move(directory), cluster));
+    TRY(spool->load().during(opening));
+    return spool;
+}
+
+Result<> WalSpool::keep_history(TimelineId timeline, BytesView contents) {
+    const std::string path = base::join(directory_, history_name(timeline));
+    const auto known = base::read_file(files_, path, base::kMiB);
+    if (known && std::equal(known->begin(), known->end(), contents.begin(), contents.end())) {
+        return {};
+    }
+    return base::write_durably(files_, path, contents, base::Replace::Yes)
+        .during("keeping a timeline's history in the spool");
+}
+
+Result<std::vector<std::pair<TimelineId, Bytes>>> WalSpool::histories() const {
+    std::vector<std::pair<TimelineId, Bytes>> out;
+    const auto names = TRY(files_.list(directory_));
+    for (const std::string& name : names) {
+        const auto parsed = parse_wal_file_name(name, cluster_.segment_size);
+        if (parsed && parsed->kind == WalFileKind::History) {
+            auto contents = TRY(base::read_file(files_, base::join(directory_, name), base::kMiB));
+            out.emplace_back(parsed->timeline, std::move(contents));
+        }
+    }
+    return out;
+}
+
+Result<> WalSpool::load() {
+    const auto names = TRY(files_.list(directory_));
+    for (const std::string& name : names) {
+        const auto timeline = parse_timeline(name);
+        if (timeline) {
+            TRY(load_timeline(*timeline, base::join(directory_, name)));
+        }
+    }
+    return {};
+}
+
+// Names come in byte order, which is the order of segments.
+Result<> WalSpool::load_timeline(TimelineId timeline, const std::string& directory) {
+    const auto names = TRY(files_.list(directory));
+    std::vector<Key> keys;
+    for (const std::string& name : names) {
+        const auto parsed = parse_wal_file_name(name, cluster_.segment_size);
+        if (parsed && parsed->kind == WalFileKind::Segment && parsed->timeline == timeline) {
+            keys.emplace_back(timeline, parsed->segment);
+        } else if (name.starts_with(kTemporary)) {
+            TRY(files_.remove(base::join(directory, name)));
+        }
+    }
+    for (const Key& key : keys) {
+        auto runs = TRY(read_spool_journal(files_, place_of(key)));
+        if (key == keys.back() || runs.empty()) {
+            TRY(restore_torn(key, runs));
+        }
+        index_runs(key, runs);
+    }
+    return {};
+}
+
+// S2.
+Result<> WalSpool::restore_torn(const Key& key, std::vector<SpoolRun>& runs) {
+    const SpoolPlace place = place_of(key);
+    runs = TRY(prove_spool_runs(files_, place, std::move(runs)));
+    return rewrite_spool_file(files_, place, runs);
+}
+
+void WalSpool::index_runs(const Key& key, const std::vector<SpoolRun>& runs) {
+    if (runs.empty()) {
+        return;
+    }
+    const Lsn start = cluster_.segment_size.start_of(key.second);
+    Held held{start + runs.front().from, start + runs.back().to, {}};
+    for (const SpoolRun& run : runs) {
+        held.marks.push_back({start + run.to, run.captured});
+    }
+    const Lock lock(mutex_);
+    index_[key] = std::move(held);
+}
+
+SpoolPlace WalSpool::place_of(const Key& key) const {
+    const std::string directory = base::join(directory_, timeline_name(key.first));
+    return {base::join(directory, segment_name(key.first, key.second, cluster_.segment_size)),
+            key.first, cluster_.segment_size.start_of(key.second), cluster_.segment_size};
+}
+
+// ---- Writing
+// ----------------------------------------------------------------------------------------------------------
+
+Result<> WalSpool::append(TimelineId timeline, Lsn at, BytesView bytes, base::Timestamp captured) {
+    TRY(repair());
+    const BytesView fresh = TRY(compare_known(timeline, at, bytes));
+    at = at + (bytes.size() - fresh.size());
+    for (bytes = fresh; !bytes.empty();) {
+        TRY(enter_segment(timeline, at));
+        const BytesView part = bytes.first(std::min<std::size_t>(bytes.size(), active_->room()));
+        TRY(active_->write(part, captured));
+        note(at, at + part.size(), captured);
+        at = at + part.size();
+        bytes = bytes.subspan(part.size());
+        if (active_->is_full()) {
+            TRY(leave_segment());
+        }
+    }
+    return {};
+}
+
+// The bytes behind those that are here already, which must be the same (S4).
+Result<BytesView> WalSpool::compare_known(TimelineId timeline, Lsn at, BytesView bytes) const {
+    Lsn end;
+    {
+        const Lock lock(mutex_);
+        end = contiguous_end(timeline, at);
+    }
+    Bytes known;
+    while (at < end && !bytes.empty()) {
+        known.resize(std::min({static_cast<std::size_t>(end - at), bytes.size(), kCompareChunk}));
+        TRY(read(timeline, at, known));
+        if (!std::equal(known.begin(), known.end(), bytes.begin())) {
+            return Error(Code::Conflict, "the server sends other bytes at " + format_lsn(at) +
+                                             " of timeline " + std::to_string(timeline) +
+                                             " than were captured there before")
+                .hint(
+                    "The server's history was set back without a new timeline, or this is another "
+                    "server: capture it as another system, or "
+                    "let it begin a new timeline by a promotion.");
+        }
+        at = at + known.size();
+        bytes = bytes.subspan(known.size());
+    }
+    return bytes;
+}
+
+Result<> WalSpool::enter_segment(TimelineId timeline, Lsn at) {
+    if (active_ && active_->place().timeline == timeline && active_->end() == at) {
+        return {};
+    }
+    TRY(leave_segment());
+    const Key key{timeline, cluster_.segment_size.number_at(at)};
+    SpoolPlace place = place_of(key);
+    const auto offset = static_cast<std::uint32_t>(cluster_.segment_size.offset_at(at));
+    bool known = false;
+    {
+        const Lock lock(mutex_);
+        const auto held = index_.find(key);
+        known = held != index_.end();
+        if (known && held->second.to != at) {
+            return Error(Code::Conflict, "the spool holds WAL up to " +
+                                             format_lsn(held->second.to) + " of timeline " +
+                                             std::to_string(timeline) + ", which " +
+                                             format_lsn(at) + " does not continue");
+        }
+    }
+    if (known) {
+        auto runs = TRY(read_spool_journal(files_, place));
+        active_ = TRY(SpoolFile::reopen(files_, std::move(place), std::move(runs)));
+    } else {
+        TRY(base::create_directories(files_, base::parent_of(place.path)));
+        active_ = TRY(SpoolFile::create(files_, std::move(place), offset));
+    }
+    const Lock lock(mutex_);
+    unsynced_ = {key, active_->synced_end()};
+    return {};
+}
+
+// S1: what is left behind is durable before anything comes after it.
+Result<> WalSpool::leave_segment() {
+    if (!active_) {
+        return {};
+    }
+    TRY(sync());
+    auto closed = active_->close();
+    {
+        const Lock lock(mutex_);
+        const auto held = index_.find(unsynced_->first);
+        if (held != index_.end()) {
+            held->second.marks = thinned(std::move(held->second.marks));
+        }
+        unsynced_.reset();
+    }
+    active_.reset();
+    return closed;
+}
+
+// At most about kMarksOfFullFile of them, the last one included.
+std::vector<WalSpool::Mark> WalSpool::thinned(std::vector<Mark> marks) {
+    if (marks.size() <= kMarksOfFullFile) {
+        return marks;
+    }
+    const std::size_t step = marks.size() / kMarksOfFullFile + 1;
+    std::vector<Mark> fewer;
+    for (std::size_t i = (marks.size() - 1) % step; i < marks.size(); i += step) {
+        fewer.push_back(marks[i]);
+    }
+    return fewer;
+}
+
+void WalSpool::note(Lsn from, Lsn to, base::Timestamp captured) {
+    const Lock lock(mutex_);
+    const auto [at, is_new] = index_.try_emplace(unsynced_->first);
+    Held& held = at->second;
+    if (is_new) {
+        held.from = from;
+    }
+    held.to = to;
+    std::vector<Mark>& marks = held.marks;
+    if (marks.size() >= 2 && captured - marks[marks.size() - 2].captured < kMarkInterval) {
+        marks.back() = {to, captured};
+    } else {
+        marks.push_back({to, captured});
+    }
+}
+
+Result<> WalSpool::sync() {
+    TRY(repair());
+    if (!active_) {
+        return {};
+    }
+    auto synced = active_->sync();
+    if (!synced && active_->must_be_rewritten()) {
+        must_repair_ = true;
+        repair().discard(
+            "tried again before the next byte is taken; the failed sync is what the caller must "
+            "hear of");
+        return synced;
+    }
+    TRY(std::move(synced));
+    const Lock lock(mutex_);
+    unsynced_->second = active_->synced_end();
+    return {};
+}
+
+// S3.
+Result<> WalSpool::repair() {
+    if (!must_repair_) {
+        return {};
+    }
+    const auto& runs = active_->synced_runs();
+    TRY(rewrite_spool_file(files_, active_->place(), runs));
+    const Lsn end = active_->synced_end();
+    {
+        const Lock lock(mutex_);
+        const auto held = index_.find(unsynced_->first);
+        if (runs.empty()) {
+            index_.erase(unsynced_->first);
+        } else if (held != index_.end()) {
+            held->second.to = end;
+            std::erase_if(held->second.marks, [end](const Mark& mark) { return mark.end > end; });
+        }
+        unsynced_.reset();
+    }
+    active_.reset();
+    must_repair_ = false;
+    return {};
+}
+
+// ---- Asking
+// -----------------------------------------------------------------------------------------------------------
+
+std::vector<StreamRange> WalSpool::ranges() const {
+    const Lock lock(mutex_);
+    std::vector<StreamRange> out;
+    for (const auto& [key, held] : index_) {
+        if (!out.empty() && out.back().timeline == key.first && out.back().to == held.from.value) {
+            out.back().to = held.to.value;
+        } else {
+            out.push_back({key.first, held.from.value, held.to.value});
+        }
+    }
+    return out;
+}
+
+StreamRange WalSpool::last_range(TimelineId timeline) const {
+    StreamRange last{timeline, 0, 0};
+    for (const StreamRange& range : ranges()) {
+        last = range.timeline == timeline ? range : last;
+    }
+    return last;
+}
+
+Lsn WalSpool::synced_end(TimelineId timeline) const {
+    const StreamRange last = last_range(timeline);
+    const Lock lock(mutex_);
+    return unsynced_ && unsynced_->first.first == timeline ? unsynced_->second : Lsn{last.to};
+}
+
+std::uint64_t WalSpool::bytes() const {
+    const Lock lock(mutex_);
+    std::uint64_t total = 0;
+    for (const auto& [key, held] : index_) {
+        total += held.to - held.from;
+    }
+    return total;
+}
+
+// The mark at or before `end`. Before the first mark of all, that mark is the best there is.
+std::optional<base::Timestamp> WalSpool::captured_at(TimelineId timeline, Lsn end) const {
+    const Lock lock(mutex_);
+    std::optional<base::Timestamp> found;
+    for (auto at = index_.lower_bound({timeline, 0});
+         at != index_.end() && at->first.first == timeline && at->second.from < end; ++at) {
+        const std::vector<Mark>& marks = at->second.marks;
+        const auto after =
+            std::upper_bound(marks.begin(), marks.end(), end,
+                             [](Lsn lsn, const Mark& mark) { return lsn < mark.end; });
+        if (after != marks.begin()) {
+            found = std::prev(after)->captured;
+        } else if (!found && !marks.empty()) {
+            found = marks.front().captured;
+        }
+    }
+    return found;
+}
+
+Lsn WalSpool::contiguous_end(TimelineId timeline, Lsn at) const {
+    Lsn end = at;
+    for (auto held = index_.find({timeline, cluster_.segment_size.number_at(at)});
+         held != index_.end(); ++held) {
+        const bool continues =
+            held->first.first == timeline && held->second.from <= end && end < held->second.to;
+        if (!continues) {
+            break;
+        }
+        end = held->second.to;
+    }
+    return end;
+}
+
+bool WalSpool::holds(const StreamRange& range) const {
+    const Lock lock(mutex_);
+    return contiguous_end(range.timeline, Lsn{range.from}) >= Lsn{range.to};
+}
+
+Result<> WalSpool::read(TimelineId timeline, Lsn at, base::MutableBytes out) const {
+    if (!holds({timeline, at.value, at.value + out.size()})) {
+        return Error(Code::NotFound, "the spool does not hold all of the " +
+                                         std::to_string(out.size()) + " bytes of WAL from " +
+                                         format_lsn(at) + " of timeline " +
+                                         std::to_string(timeline));
+    }
+    while (!out.empty()) {
+        const std::uint64_t offset = cluster_.segment_size.offset_at(at);
+        const std::size_t count =
+            std::min<std::uint64_t>(out.size(), cluster_.segment_size.bytes() - offset);
+        const SpoolPlace place = place_of({timeline, cluster_.segment_size.number_at(at)});
+        const auto reading = "reading '" + place.path + "'";
+        const auto file = TRY(files_.open(place.path, base::OpenMode::Read).during(reading));
+        const std::size_t got = TRY(file->read_at(offset, out.first(count)).during(reading));
+        if (got < count) {
+            return Error(Code::Corrupt,
+                         "'" + place.path + "' is shorter than what was written into it");
+        }
+        at = at + count;
+        out = out.subspan(count);
+    }
+    return {};
+}
+
+Result<> WalSpool::drop_before(TimelineId timeline, Lsn end) {
+    std::vector<Key> gone;
+    {
+        const Lock lock(mutex_);
+        for (const auto& [key, held] : index_) {
+            const bool active = unsynced_ && unsynced_->first == key;
+            if (key.first == timeline && held.to <= end && !active) {
+                gone.push_back(key);
+            }
+        }
+        for (const Key& key : gone) {
+            index_.erase(key);
+        }
+    }
+    for (const Key& key : gone) {
+        auto removed = files_.remove(place_of(key).path);
+        if (!removed && removed.error().code() != Code::NotFound) {
+            return std::move(removed).during("removing gathered WAL from the spool");
+        }
+    }
+    return {};
+}
+
+}  // namespace lifeboat::postgres

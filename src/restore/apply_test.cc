@@ -1,0 +1,214 @@
+#include "restore/apply.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "restore/file_lander.h"
+#include "restore/leftovers.h"
+#include "tests/support/expect.h"
+#include "tests/support/restore_world.h"
+
+namespace lifeboat::restore {
+
+using base::Code;
+using test::fails;
+using test::ok;
+using test::RestoreWorld;
+using test::SimFiles;
+using test::small_cluster;
+using test::Tree;
+using test::tree_of;
+using testing::HasSubstr;
+
+namespace {
+
+void write(base::Files& files, const std::string& path, base::BytesView bytes) {
+    ASSERT_TRUE(ok(base::create_directories(files, base::parent_of(path))));
+    ASSERT_TRUE(ok(base::write_durably(files, path, bytes, base::Replace::Yes)));
+}
+
+}  // namespace
+
+TEST(Apply, RestoresEveryFileToTheByte) {
+    RestoreWorld world(small_cluster());
+    for (const std::size_t workers : {1, 3}) {
+        SimFiles files;
+        world.request.workers = workers;
+        const auto report = world.apply(files);
+        ASSERT_TRUE(ok(report));
+        EXPECT_EQ(tree_of(files, "/restored"), world.tree);
+        EXPECT_EQ(report->files, world.tree.size());
+        EXPECT_EQ(report->bytes_kept, 0U);
+        EXPECT_FALSE(files.stat("/restored/lifeboat.restore").has_value());
+    }
+}
+
+TEST(Apply, ZeroPagesStayHoles) {
+    Tree tree = small_cluster();
+    tree["base/5/16386"] = base::Bytes(600 * 8192);
+    RestoreWorld world(tree);
+    SimFiles files;
+    const auto report = world.apply(files);
+    ASSERT_TRUE(ok(report));
+    EXPECT_GE(report->bytes_zero, 600U * 8192);
+    EXPECT_EQ(tree_of(files, "/restored"), tree);
+}
+
+TEST(Apply, RefusesATargetThatIsNotEmptyAndLeavesItAlone) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    write(files, "/restored/precious", base::view("x"));
+    const Tree before = tree_of(files, "/restored");
+    const auto report = world.apply(files);
+    ASSERT_TRUE(fails(report, Code::Refused));
+    EXPECT_THAT(report.error().message(), HasSubstr("'/restored' is not empty"));
+    EXPECT_THAT(report.error().hint(), HasSubstr("--delta"));
+    EXPECT_EQ(tree_of(files, "/restored"), before);
+}
+
+TEST(Apply, RefusesATargetInWhichAServerRunsEvenForADelta) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    write(files, "/restored/postmaster.pid", base::view(std::to_string(::getpid()) + "\n/restored\n"));
+    world.request.existing = Existing::Delta;
+    const auto report = world.apply(files);
+    ASSERT_TRUE(fails(report, Code::Refused));
+    EXPECT_THAT(report.error().message(), HasSubstr("is at work in '/restored'"));
+}
+
+TEST(Apply, RefusesATargetWithoutSpace) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    files.set_capacity(100 * base::kKiB);
+    ASSERT_TRUE(fails(world.apply(files), Code::NoSpace));
+    EXPECT_FALSE(files.stat("/restored").has_value());
+}
+
+TEST(Apply, ADeltaFetchesOnlyWhatDiffersAndRemovesTheRest) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    ASSERT_TRUE(ok(world.apply(files)));
+    {
+        auto file = files.open("/restored/base/5/16384", base::OpenMode::ReadWrite, 0600);
+        ASSERT_TRUE(ok(file));
+        ASSERT_TRUE(ok((*file)->write_at(7 * 8192 + 5, base::view("rot"))));
+        ASSERT_TRUE(ok((*file)->truncate(890 * 8192)));
+    }
+    write(files, "/restored/base/5/99999", base::view("a relation that the backup does not have"));
+    write(files, "/restored/pg_wal/000000010000000000000007", base::view("foreign WAL"));
+    world.request.existing = Existing::Delta;
+    const auto report = world.apply(files);
+    ASSERT_TRUE(ok(report));
+    EXPECT_EQ(tree_of(files, "/restored"), world.tree);
+    EXPECT_LE(report->bytes_fetched, 12U * 8192);
+    EXPECT_GT(report->bytes_kept, 900U * 8192);
+}
+
+TEST(Apply, LastIsTakenAwayBeforeADeltaChangesAnything) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    ASSERT_TRUE(ok(world.apply(files)));
+    world.request.existing = Existing::Delta;
+    files.fail_next([](std::string_view op, const std::string& path) { return op == "open" && path.ends_with("base/5/1259"); }, EIO);
+    ASSERT_FALSE(world.apply(files).has_value());
+    EXPECT_FALSE(files.stat("/restored/global/pg_control").has_value());
+}
+
+TEST(Apply, ARestoredFileThatDiffersFromWhatWasCapturedIsAnError) {
+    RestoreWorld world(small_cluster());
+    const std::string pack = world.world.only("s/prod/pack/");
+    world.world.flip(pack, world.world.bytes(pack).size() / 2);
+    SimFiles files;
+    const auto report = world.apply(files);
+    ASSERT_TRUE(fails(report, Code::Corrupt));
+    EXPECT_THAT(report.error().message(), HasSubstr("pack 's/prod/pack/"));
+    EXPECT_FALSE(files.stat("/restored/global/pg_control").has_value());
+}
+
+TEST(Apply, ExtraFilesReplaceOrExtendWhatWasCaptured) {
+    RestoreWorld world(small_cluster());
+    world.request.landing.extra.push_back({"PG_VERSION", {'+'}, 0600, true});
+    world.request.landing.extra.push_back({"pg_xact/0000", {'n', 'e', 'w'}, 0640, false});
+    world.request.landing.directories = {"pg_wal/archive_status"};
+    std::vector<engine::LandedFile> listed;
+    world.request.landing.listing = [&](const std::vector<engine::LandedFile>& all) -> Result<engine::ExtraFile> {
+        listed = all;
+        return engine::ExtraFile{"listing", {'l'}, 0600, false};
+    };
+    SimFiles files;
+    ASSERT_TRUE(ok(world.apply(files)));
+    Tree expected = world.tree;
+    expected["PG_VERSION"].push_back('+');
+    expected["pg_xact/0000"] = {'n', 'e', 'w'};
+    expected["listing"] = {'l'};
+    EXPECT_EQ(tree_of(files, "/restored"), expected);
+    EXPECT_EQ(listed.size(), world.tree.size());
+    for (const engine::LandedFile& file : listed) {
+        EXPECT_EQ(file.crc, base::crc32c(expected[file.path])) << file.path;
+    }
+    EXPECT_TRUE(ok(files.stat("/restored/pg_wal/archive_status")));
+}
+
+TEST(Apply, LinksLeadToTablespacesBeforeTheirContentsLand) {
+    Tree tree = small_cluster();
+    tree["pg_tblspc/16400/PG_15_202209061/5/16401"] = test::table_like(9, 5 * 8192);
+    RestoreWorld world(tree);
+    world.request.landing.links = {{"pg_tblspc/16400", "/fast/space"}};
+    SimFiles files;
+    ASSERT_TRUE(ok(world.apply(files)));
+    const auto there = base::read_file(files, "/fast/space/PG_15_202209061/5/16401");
+    ASSERT_TRUE(ok(there));
+    EXPECT_EQ(*there, tree["pg_tblspc/16400/PG_15_202209061/5/16401"]);
+    EXPECT_EQ(files.read_link("/restored/pg_tblspc/16400").value(), "/fast/space");
+}
+
+TEST(Apply, AStopEndsItAndALaterRunCompletesIt) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    files.fail_next([](std::string_view op, const std::string& path) { return op == "write" && path.ends_with("2619"); }, EIO);
+    ASSERT_FALSE(world.apply(files).has_value());
+    EXPECT_TRUE(ok(files.stat("/restored/lifeboat.restore")));
+    const auto report = world.apply(files);   // the marker is consent
+    ASSERT_TRUE(ok(report));
+    EXPECT_TRUE(report->resumed);
+    EXPECT_GT(report->bytes_kept, 0U);
+    EXPECT_EQ(tree_of(files, "/restored"), world.tree);
+    world.stop.request();
+    world.request.target = "/other";
+    EXPECT_TRUE(fails(world.apply(files), Code::Cancelled));
+}
+
+TEST(SliceRuns, IsTheSameAsCuttingTheListOfPages) {
+    std::vector<repo::PageRun> runs = {{5, {0, 0, 0}}, {3, {}}, {16, {0, 1, 0}}, {1, {1, 7, 8192}}, {2, {}}};
+    repo::FileMap map;
+    map.size = 27 * 8192;
+    map.runs = runs;
+    const auto pages = repo::locations_of(map);
+    for (std::size_t first = 0; first < pages.size(); ++first) {
+        for (std::size_t count = 1; first + count <= pages.size(); ++count) {
+            const auto slice = slice_runs(runs, 0, first, count);
+            repo::FileMap part;
+            part.size = count * 8192;
+            part.runs = slice;
+            const std::vector<repo::Location> expected(pages.begin() + static_cast<std::ptrdiff_t>(first),
+                                                       pages.begin() + static_cast<std::ptrdiff_t>(first + count));
+            ASSERT_EQ(repo::locations_of(part), expected) << first << "+" << count;
+        }
+    }
+}
+
+TEST(RemoveLeftovers, KeepsParentsOfKeptPathsAndFollowsNamedLinksOnly) {
+    SimFiles files;
+    write(files, "/t/keep/a", base::view("1"));
+    write(files, "/t/keep/b", base::view("2"));
+    write(files, "/t/gone/c/d", base::view("3"));
+    write(files, "/elsewhere/x", base::view("4"));
+    ASSERT_TRUE(ok(files.symlink("/elsewhere", "/t/keep/link")));
+    ASSERT_TRUE(ok(remove_leftovers(files, "/t", {"keep", "keep/a", "keep/link"}, {})));
+    EXPECT_EQ(files.list("/t").value(), std::vector<std::string>{"keep"});
+    EXPECT_EQ(files.list("/t/keep").value(), (std::vector<std::string>{"a", "link"}));
+    EXPECT_TRUE(ok(files.stat("/elsewhere/x")));
+}
+
+}  // namespace lifeboat::restore
