@@ -241,12 +241,15 @@ class DataEngine {
     // Takes a backup. On any failure, and on a stop, no manifest exists.
     virtual Result<repo::Manifest> backup(BackupJob& job, const Context& context) = 0;
 
-    // Stores one file of the stream that the system itself hands over, the other way in (archive_command). Returns once it is durable.
-    // Only `repository`, `host`, `retention` and `spool` of the job count.
+    // Stores one file of the stream that the system itself hands over, the other way in
+    // (archive_command). Returns once it is durable. Only `repository`, `host`, `retention` and
+    // `spool` of the job count.
     virtual Result<> push(StreamJob& job, const std::string& path, const Context& context) = 0;
 
-    // Serves stream bytes to a system that recovers in `target`, until it has recovered: for one that a person starts after a restore.
-    virtual Result<> feed(repo::Repository& repository, repo::ReaderKeys& keys, const std::string& target, const Context& context) = 0;
+    // Serves stream bytes to a system that recovers in `target`, until it has recovered: for one
+    // that a person starts after a restore.
+    virtual Result<> feed(repo::Repository& repository, repo::ReaderKeys& keys,
+                          const std::string& target, const Context& context) = 0;
 
     // Captures until a stop is requested; reconnects for ever. Returns an error only for what
     // waiting cannot cure.

@@ -41,20 +41,26 @@ Result<std::vector<engine::Window>> PostgresEngine::windows(repo::Repository& re
     return recovery_windows(config_.system, repository, keys);
 }
 
-Result<engine::StartReport> PostgresEngine::start(repo::Repository& repository, repo::ReaderKeys& keys, const engine::RecoveryPlan& plan,
-                                                  const engine::StartRequest& request, const engine::Context& context) {
+Result<engine::StartReport> PostgresEngine::start(repo::Repository& repository,
+                                                  repo::ReaderKeys& keys,
+                                                  const engine::RecoveryPlan& plan,
+                                                  const engine::StartRequest& request,
+                                                  const engine::Context& context) {
     return start_recovered(repository, keys, {plan, request, config_.connection, context});
 }
 
-Result<> PostgresEngine::push(engine::StreamJob& job, const std::string& path, const engine::Context& context) {
-    return push_segment({job.repository, job.host, config_.system, job.retention, job.spool}, context, path);
+Result<> PostgresEngine::push(engine::StreamJob& job, const std::string& path,
+                              const engine::Context& context) {
+    return push_segment({job.repository, job.host, config_.system, job.retention, job.spool},
+                        context, path);
 }
 
-Result<> PostgresEngine::feed(repo::Repository& repository, repo::ReaderKeys& keys, const std::string& target,
-                              const engine::Context& context) {
+Result<> PostgresEngine::feed(repo::Repository& repository, repo::ReaderKeys& keys,
+                              const std::string& target, const engine::Context& context) {
     ResidentRequest request;
     request.target = target;
-    return run_resident_feeder(request, repository, keys, context.files, context.clock, context.stop);
+    return run_resident_feeder(request, repository, keys, context.files, context.clock,
+                               context.stop);
 }
 
 Result<std::vector<engine::Finding>> PostgresEngine::diagnose(const engine::Context& context) {

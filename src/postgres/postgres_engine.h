@@ -16,9 +16,10 @@ class PostgresEngine final : public engine::DataEngine {
     base::Result<repo::Manifest> backup(engine::BackupJob& job,
                                         const engine::Context& context) override;
     base::Result<> stream(engine::StreamJob& job, const engine::Context& context) override;
-    base::Result<> push(engine::StreamJob& job, const std::string& path, const engine::Context& context) override;
-    base::Result<> feed(repo::Repository& repository, repo::ReaderKeys& keys, const std::string& target,
+    base::Result<> push(engine::StreamJob& job, const std::string& path,
                         const engine::Context& context) override;
+    base::Result<> feed(repo::Repository& repository, repo::ReaderKeys& keys,
+                        const std::string& target, const engine::Context& context) override;
     base::Result<engine::RecoveryPlan> plan_restore(repo::Repository& repository,
                                                     repo::ReaderKeys& keys,
                                                     const engine::RecoveryRequest& request,

@@ -1,13 +1,11 @@
 #include "postgres/recovery_plan.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "postgres/recovery_catalog.h"
+#include "postgres/recovery_compose.h"
 #include "postgres/recovery_resolve.h"
 #include "postgres/recovery_survey.h"
-#include "repo/map_index.h"
-#include "repo/pack_source.h"
 
 // Tested by tests/e2e/recovery_test.cc.
 //
@@ -25,74 +23,6 @@ using engine::AtPosition;
 using engine::AtTime;
 using engine::AtTransaction;
 using engine::Immediate;
-
-constexpr std::uint64_t kLongestConfiguration = 4 * base::kMiB;
-
-std::int32_t setting(const BackupDetails& details, const std::string& name) {
-    const auto found = details.settings.find(name);
-    std::int32_t value = 0;
-    if (found != details.settings.end()) {
-        std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
-    }
-    return value;
-}
-
-Parameters parameters_of(const BackupDetails& details) {
-    Parameters p;
-    p.max_connections = setting(details, "max_connections");
-    p.max_worker_processes = setting(details, "max_worker_processes");
-    p.max_wal_senders = setting(details, "max_wal_senders");
-    p.max_prepared_transactions = setting(details, "max_prepared_transactions");
-    p.max_locks_per_transaction = setting(details, "max_locks_per_transaction");
-    return p;
-}
-
-Parameters largest(Parameters a, const std::optional<Parameters>& b) {
-    if (b) {
-        a.max_connections = std::max(a.max_connections, b->max_connections);
-        a.max_worker_processes = std::max(a.max_worker_processes, b->max_worker_processes);
-        a.max_wal_senders = std::max(a.max_wal_senders, b->max_wal_senders);
-        a.max_prepared_transactions =
-            std::max(a.max_prepared_transactions, b->max_prepared_transactions);
-        a.max_locks_per_transaction =
-            std::max(a.max_locks_per_transaction, b->max_locks_per_transaction);
-    }
-    return a;
-}
-
-std::string on_timeline(Lsn at, TimelineId timeline) {
-    return format_lsn(at) + " on timeline " + std::to_string(timeline);
-}
-
-// The spans up to `end`; the last one ends there.
-std::vector<TimelineSpan> cut(const std::vector<TimelineSpan>& way, Lsn end) {
-    std::vector<TimelineSpan> out;
-    for (TimelineSpan span : way) {
-        if (!out.empty() && span.begin >= end) {
-            break;
-        }
-        if (!span.end.is_set() || span.end > end) {
-            span.end = end;
-        }
-        out.push_back(span);
-    }
-    return out;
-}
-
-// The contents of a small captured file.
-Result<std::string> read_captured(repo::MapIndex& index, repo::PackSource& source,
-                                  const std::string& path) {
-    const repo::FileMap map = TRY(index.map(path));
-    if (map.size > kLongestConfiguration) {
-        return Error(Code::Corrupt,
-                     "the captured '" + path + "' is too large to be a configuration file");
-    }
-    base::Bytes bytes(map.size);
-    TRY(repo::PageReader(source)
-            .read(map.runs, bytes)
-            .during("reading the captured '" + path + "'"));
-    return std::string(base::text(bytes));
-}
 
 class Planner {
   public:
@@ -121,14 +51,6 @@ class Planner {
     Error beyond(const Candidate& candidate, const WalSurvey& survey, Lsn end) const;
     Error no_candidate(const std::vector<repo::ManifestName>& names) const;
     std::string later_point(Lsn after, base::Timestamp time) const;
-
-    Result<engine::RecoveryPlan> compose(const Candidate& candidate, const WalSurvey& survey,
-                                         const ResolvedTarget& found);
-    Result<> add_outside_files(const Candidate& candidate, PostgresPlan& plan);
-    std::string point_text(const PostgresPlan& plan) const;
-    std::vector<std::string> sentences(const Candidate& candidate, const PostgresPlan& plan,
-                                       const ResolvedTarget& found) const;
-    base::Json details(const PostgresPlan& plan) const;
 
     RecoveryCatalog& catalog_;
     repo::Repository& repository_;
@@ -315,7 +237,7 @@ Result<Planner::Outcome> Planner::follow(const Candidate& candidate,
     for (const std::string& note : survey.passed_over) {
         notes_.push_back(note);
     }
-    engine::RecoveryPlan plan = TRY(compose(candidate, survey, found));
+    engine::RecoveryPlan plan = TRY(compose_plan({request_.target, candidate, survey, found, notes_}, catalog_, repository_, keys_));
     return Outcome(std::move(plan));
 }
 
@@ -382,131 +304,6 @@ Error Planner::no_candidate(const std::vector<repo::ManifestName>& names) const 
                                     which + ", '" + first.backup + "'")
         .hint("The earliest point that it reaches is its end, at " + base::human_time(first.stop) +
               ": --backup " + first.backup + " --immediate.");
-}
-
-// ---- The plan
-// -------------------------------------------------------------------------------------------------------
-
-Result<engine::RecoveryPlan> Planner::compose(const Candidate& candidate, const WalSurvey& survey,
-                                              const ResolvedTarget& found) {
-    auto plan = std::make_shared<PostgresPlan>();
-    plan->system = catalog_.system();
-    plan->backup = candidate.opened.manifest.backup;
-    plan->repository = repository_.store().describe();
-    plan->repository_id = repository_.id();
-    plan->details = candidate.details;
-    plan->end = found.end;
-    plan->way = cut(survey.way, found.end);
-    // A target that is reached with the backup alone is its first consistent moment: no record
-    // behind it may be applied.
-    plan->stop.immediate = !found.record;
-    plan->stop.record = found.record.value_or(RecordSpan{});
-    plan->last_commit = found.last_commit;
-    plan->minimums = largest(parameters_of(candidate.details), found.parameters);
-    plan->histories = catalog_.histories();
-    TRY(add_outside_files(candidate, *plan));
-
-    engine::RecoveryPlan out{candidate.opened,
-                             point_text(*plan),
-                             candidate.opened.manifest.stop,
-                             details(*plan),
-                             sentences(candidate, *plan, found),
-                             plan};
-    if (plan->last_commit) {
-        out.point_time = plan->last_commit->time;
-    }
-    return out;
-}
-
-// Debian keeps the configuration in /etc: a restored directory must start without it.
-Result<> Planner::add_outside_files(const Candidate& candidate, PostgresPlan& plan) {
-    if (candidate.details.outside_files.empty()) {
-        return {};
-    }
-    const auto index =
-        TRY(repo::MapIndex::open(repository_.store(), repository_.id(), candidate.opened));
-    repo::PackSource source(repository_.store(), repository_.id(), candidate.opened.manifest,
-                            keys_);
-    plan.needs_configuration = !index->has("postgresql.conf");
-    for (const std::string& original : candidate.details.outside_files) {
-        const std::string name = base::file_name_of(original);
-        const std::string path = base::join(kConfigDirectory, name);
-        if (index->has(path)) {
-            std::string contents = TRY(read_captured(*index, source, path));
-            plan.outside.push_back({name, original, std::move(contents)});
-        }
-    }
-    return {};
-}
-
-std::string Planner::point_text(const PostgresPlan& plan) const {
-    std::string text = on_timeline(plan.end, plan.timeline());
-    if (plan.stop.immediate) {
-        return text + ", the end of backup '" + plan.backup + "'";
-    }
-    if (plan.last_commit) {
-        text += plan.last_commit->end == plan.end ? ", after the commit" : ", newest commit";
-        text += plan.last_commit->xid == 0 ? "" : " of " + std::to_string(plan.last_commit->xid);
-        text += " at " + base::human_time(plan.last_commit->time, 6);
-    }
-    return text;
-}
-
-std::vector<std::string> Planner::sentences(const Candidate& candidate, const PostgresPlan& plan,
-                                            const ResolvedTarget& found) const {
-    const repo::Manifest& m = candidate.opened.manifest;
-    std::vector<std::string> out = notes_;
-    out.push_back("Backup '" + m.backup + "' of " + base::human_time(m.stop) +
-                  " is restored: " + base::human_size(m.counts.bytes) + " in " +
-                  std::to_string(m.counts.files) + " files.");
-    std::string replay = "Then " + base::human_size(plan.end - plan.details.start) +
-                         " of WAL are replayed, from " + format_lsn(plan.details.start) + " to " +
-                         on_timeline(plan.end, plan.timeline());
-    for (std::size_t i = 0; i + 1 < plan.way.size(); ++i) {
-        replay += std::string(i == 0 ? " (" : ", ") + "leaving timeline " +
-                  std::to_string(plan.way[i].timeline) + " at " + format_lsn(plan.way[i].end);
-    }
-    out.push_back(replay + (plan.way.size() > 1 ? ")." : "."));
-    if (plan.last_commit) {
-        out.push_back("The newest transaction that will be there is " +
-                      std::to_string(plan.last_commit->xid) + ", committed at " +
-                      base::human_time(plan.last_commit->time, 6) + ".");
-    } else {
-        out.push_back("No transaction that committed after the backup will be there.");
-    }
-    const auto* position = std::get_if<AtPosition>(&request_.target);
-    const auto asked = position == nullptr ? Result<Lsn>(Lsn{}) : parse_lsn(position->text);
-    if (position != nullptr && asked && found.record && *asked != found.record->start &&
-        *asked != found.record->end) {
-        out.push_back("No record begins at " + position->text +
-                      ": the last one that begins before it, at " +
-                      format_lsn(found.record->start) + ", is the last applied.");
-    }
-    if (found.deciding && found.deciding->aborted &&
-        std::holds_alternative<AtTransaction>(request_.target)) {
-        out.push_back("Transaction " + std::to_string(found.deciding->xid) +
-                      " was rolled back at " + base::human_time(found.deciding->time, 6) + ".");
-    }
-    return out;
-}
-
-base::Json Planner::details(const PostgresPlan& plan) const {
-    base::Json json = base::Json::object();
-    json.set("backup", plan.backup)
-        .set("timeline", plan.timeline())
-        .set("start", format_lsn(plan.details.start))
-        .set("end", format_lsn(plan.end));
-    json.set("immediate", plan.stop.immediate).set("wal_bytes", plan.end - plan.details.start);
-    json.set("major", plan.details.major())
-        .set("system_identifier", std::to_string(plan.details.system_identifier));
-    if (!plan.stop.immediate) {
-        json.set("last_record", format_lsn(plan.stop.record.start));
-    }
-    if (plan.last_commit) {
-        json.set("last_commit_xid", plan.last_commit->xid)
-            .set("last_commit_time", base::format_time(plan.last_commit->time));
-    }
-    return json;
 }
 
 }  // namespace

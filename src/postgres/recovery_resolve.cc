@@ -15,16 +15,6 @@ namespace {
 
 constexpr std::uint64_t kShortestLead = 256 * base::kKiB;
 
-void raise(Parameters& to, const Parameters& by) {
-    to.max_connections = std::max(to.max_connections, by.max_connections);
-    to.max_worker_processes = std::max(to.max_worker_processes, by.max_worker_processes);
-    to.max_wal_senders = std::max(to.max_wal_senders, by.max_wal_senders);
-    to.max_prepared_transactions =
-        std::max(to.max_prepared_transactions, by.max_prepared_transactions);
-    to.max_locks_per_transaction =
-        std::max(to.max_locks_per_transaction, by.max_locks_per_transaction);
-}
-
 class Resolver {
   public:
     Resolver(const engine::Target& target, const WalSurvey& survey, WayReader& reader)
@@ -182,10 +172,7 @@ Result<> Resolver::watch(const WalRecord& record) {
 }
 
 void Resolver::note(Lsn at, const Parameters& now) {
-    if (!out_.parameters) {
-        out_.parameters = now;
-    }
-    raise(*out_.parameters, now);
+    out_.parameters = out_.parameters ? largest(*out_.parameters, now) : now;
     if (now.level == WalLevel::Minimal && (!out_.minimal_from || at < *out_.minimal_from)) {
         out_.minimal_from = at;
     }
@@ -240,6 +227,16 @@ void Resolver::find_earlier_commit() {
 }
 
 }  // namespace
+
+Parameters largest(const Parameters& a, const Parameters& b) {
+    Parameters out = a;
+    out.max_connections = std::max(a.max_connections, b.max_connections);
+    out.max_worker_processes = std::max(a.max_worker_processes, b.max_worker_processes);
+    out.max_wal_senders = std::max(a.max_wal_senders, b.max_wal_senders);
+    out.max_prepared_transactions = std::max(a.max_prepared_transactions, b.max_prepared_transactions);
+    out.max_locks_per_transaction = std::max(a.max_locks_per_transaction, b.max_locks_per_transaction);
+    return out;
+}
 
 Result<ResolvedTarget> resolve_target(const engine::Target& target, const WalSurvey& survey,
                                       WayReader& reader) {

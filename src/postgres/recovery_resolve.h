@@ -26,6 +26,9 @@ struct ResolvedTarget {
     Lsn end;                          // end of `record`, or where the WAL ends
 };
 
+// The larger of each setting; the level is that of `a`.
+Parameters largest(const Parameters& a, const Parameters& b);
+
 // Finds the target, reading as little as the labels allow: for a time the objects from the first
 // that was captured after it, for a position the one that holds it, for the newest point the last
 // ones. Corrupt where WAL does not read.

@@ -23,22 +23,29 @@ constexpr std::array<CodeRule, 28> kCodeRules = {{
     {"42P01", Code::NotFound},     // undefined_table
     {"42883", Code::Unsupported},  // undefined_function
     {"42710", Code::Conflict},     // duplicate_object
-    {"42", Code::InvalidInput},   {"57P01", Code::Unavailable},  // admin_shutdown
-    {"57P02", Code::Unavailable},                                // crash_shutdown
-    {"57P03", Code::Unavailable},                                // cannot_connect_now
-    {"57P04", Code::NotFound},                                   // database_dropped
-    {"57P05", Code::Unavailable},                                // idle_session_timeout
-    {"57", Code::Cancelled},                                     // operator_intervention
-    {"53100", Code::NoSpace},     {"53400", Code::Refused},  // configuration_limit_exceeded: all
-                                                             // slots are in use
+    {"42", Code::InvalidInput},
+    {"57P01", Code::Unavailable},  // admin_shutdown
+    {"57P02", Code::Unavailable},  // crash_shutdown
+    {"57P03", Code::Unavailable},  // cannot_connect_now
+    {"57P04", Code::NotFound},     // database_dropped
+    {"57P05", Code::Unavailable},  // idle_session_timeout
+    {"57", Code::Cancelled},       // operator_intervention
+    {"53100", Code::NoSpace},
+    {"53400", Code::Refused},   // configuration_limit_exceeded: all
+                                // slots are in use
     {"53", Code::Unavailable},  // insufficient_resources, too_many_connections
     {"58P01", Code::NotFound},  // undefined_file: also a WAL segment that was removed
     {"58P02", Code::Conflict},  // duplicate_file
-    {"58", Code::Unavailable},    {"55006", Code::Conflict},  // object_in_use
-    {"55", Code::Conflict},                                   // not in the prerequisite state
-    {"3D000", Code::NotFound},                                // invalid_catalog_name
-    {"28", Code::Denied},         {"08", Code::Unavailable},    {"0A", Code::Unsupported},
-    {"XX001", Code::Corrupt},     {"XX002", Code::Corrupt},     {"XX", Code::Unavailable},
+    {"58", Code::Unavailable},
+    {"55006", Code::Conflict},  // object_in_use
+    {"55", Code::Conflict},     // not in the prerequisite state
+    {"3D000", Code::NotFound},  // invalid_catalog_name
+    {"28", Code::Denied},
+    {"08", Code::Unavailable},
+    {"0A", Code::Unsupported},
+    {"XX001", Code::Corrupt},
+    {"XX002", Code::Corrupt},
+    {"XX", Code::Unavailable},
     {"40", Code::Unavailable},  // serialization, deadlock
 }};
 

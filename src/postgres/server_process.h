@@ -13,11 +13,13 @@
 
 namespace lifeboat::postgres {
 
-// A server process on a restored directory: which program, as whom, with which settings, and what became of it.
+// A server process on a restored directory: which program, as whom, with which settings, and what
+// became of it.
 
-// The directory of the programs of one major version: `configured` if it is not empty, else where the distributions put them, else PATH.
-// NotFound with the package to install.
-Result<std::string> find_bin_directory(base::Files& files, int major, const std::string& configured);
+// The directory of the programs of one major version: `configured` if it is not empty, else where
+// the distributions put them, else PATH. NotFound with the package to install.
+Result<std::string> find_bin_directory(base::Files& files, int major,
+                                       const std::string& configured);
 
 // A port below 32768 (where no outgoing connection takes one) on which nothing listens on loopback.
 Result<int> find_free_port(base::Random& random);
@@ -27,8 +29,11 @@ struct ServerUser {
     std::uint32_t gid = 0;
     std::string name;
 };
-// `wanted`, or the owner of `target`. Refused for root, which PostgreSQL does not run as; Denied when we may not become that user.
-Result<ServerUser> choose_server_user(base::Files& files, const std::string& target, const std::string& wanted);
+
+// `wanted`, or the owner of `target`. Refused for root, which PostgreSQL does not run as; Denied
+// when we may not become that user.
+Result<ServerUser> choose_server_user(base::Files& files, const std::string& target,
+                                      const std::string& wanted);
 
 // Settings on the command line, which win over every file.
 using ServerSettings = std::vector<std::pair<std::string, std::string>>;
@@ -39,7 +44,9 @@ struct ServerPlace {
     int port = 0;
     std::string hba_file;  // of an isolated server
 };
-// Cut off from the world (T25): no archiving, no upstream, no subscription or job of its own, only a socket for the owner.
+
+// Cut off from the world (T25): no archiving, no upstream, no subscription or job of its own, only
+// a socket for the owner.
 ServerSettings isolated_settings(const ServerPlace& place);
 // What every server that we watch gets, so that its words reach us and can be understood.
 ServerSettings watched_settings();
@@ -51,9 +58,11 @@ struct PidFile {
     std::string socket_directory;
     std::string status;  // "starting", "standby", "ready", "stopping"
 };
+
 std::optional<PidFile> parse_pid_file(std::string_view text);
 
-// Why a server gave up: its last FATAL or PANIC with the lines that belong to it; empty when its log has none.
+// Why a server gave up: its last FATAL or PANIC with the lines that belong to it; empty when its
+// log has none.
 std::string fatal_in_log(std::string_view log);
 // What to do about it; empty when we do not know.
 std::string hint_for_fatal(std::string_view fatal);
@@ -65,18 +74,24 @@ struct RecoveryEnd {
     Lsn at;
     std::string reason;
 };
-// Looks into pg_wal for the newest history. NotFound when the server has begun no timeline after `plan.timeline()`.
-Result<RecoveryEnd> read_recovery_end(base::Files& files, const std::string& target, const PostgresPlan& plan);
+
+// Looks into pg_wal for the newest history. NotFound when the server has begun no timeline after
+// `plan.timeline()`.
+Result<RecoveryEnd> read_recovery_end(base::Files& files, const std::string& target,
+                                      const PostgresPlan& plan);
 // Empty when it is where the plan wanted it; else a sentence.
 std::string judge_recovery_end(const RecoveryEnd& end, const PostgresPlan& plan);
 
-// See DataEngine::start. The server runs as the owner of the target and is left running; on any failure it is stopped.
+// See DataEngine::start. The server runs as the owner of the target and is left running; on any
+// failure it is stopped.
 struct StartContext {
     const engine::RecoveryPlan& plan;
     const engine::StartRequest& request;
     std::string connection;  // conninfo of the original, for its role names
     const engine::Context& context;
 };
-Result<engine::StartReport> start_recovered(repo::Repository& repository, repo::ReaderKeys& keys, const StartContext& start);
+
+Result<engine::StartReport> start_recovered(repo::Repository& repository, repo::ReaderKeys& keys,
+                                            const StartContext& start);
 
 }  // namespace lifeboat::postgres

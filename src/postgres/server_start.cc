@@ -12,10 +12,12 @@
 
 // start_recovered. Tested by tests/e2e/recovery_test.cc.
 //
-//   launch --postmaster.pid says "standby"--> consistent --"ready" and pg_control says in production--> open --validate--> report
+//   launch --postmaster.pid says "standby"--> consistent --"ready" and pg_control says in
+//   production--> open --validate--> report
 //
-// Nothing but the server's own files is believed: what it writes into postmaster.pid and pg_control does not depend on who may connect, or
-// on the language of its log. The log is read for one purpose, to tell a person why it gave up.
+// Nothing but the server's own files is believed: what it writes into postmaster.pid and pg_control
+// does not depend on who may connect, or on the language of its log. The log is read for one
+// purpose, to tell a person why it gave up.
 
 namespace lifeboat::postgres {
 
@@ -27,14 +29,20 @@ using engine::StartReport;
 constexpr auto kPoll = std::chrono::milliseconds(20);
 constexpr auto kStopGrace = std::chrono::seconds(30);
 constexpr std::uint64_t kLogTail = base::kMiB;
-constexpr std::size_t kLongestSocketDirectory = 88;  // an address has room for 107 bytes, ".s.PGSQL.32767" included
+constexpr std::size_t kLongestSocketDirectory =
+    88;  // an address has room for 107 bytes, ".s.PGSQL.32767" included
 constexpr std::string_view kLogFile = "lifeboat.server.log";
 constexpr std::string_view kHbaFile = "lifeboat.hba";
 
 class Starter {
   public:
-    Starter(repo::Repository& repository, repo::ReaderKeys& keys, const StartContext& start, std::shared_ptr<const PostgresPlan> plan)
-        : repository_(repository), keys_(keys), start_(start), plan_(std::move(plan)), files_(start.context.files) {}
+    Starter(repo::Repository& repository, repo::ReaderKeys& keys, const StartContext& start,
+            std::shared_ptr<const PostgresPlan> plan)
+        : repository_(repository),
+          keys_(keys),
+          start_(start),
+          plan_(std::move(plan)),
+          files_(start.context.files) {}
 
     Result<StartReport> run() {
         TRY(prepare());
@@ -52,6 +60,7 @@ class Starter {
 
   private:
     const std::string& target() const { return start_.request.target; }
+
     Result<> prepare();
     Result<> refuse_running() const;
     Result<> choose_place();
@@ -93,11 +102,14 @@ std::optional<PidFile> Starter::pid_file() const {
 Result<> Starter::refuse_running() const {
     const auto running = pid_file();
     if (running && running->pid > 0 && ::kill(running->pid, 0) == 0) {
-        return Error(Code::Refused, "a server (pid " + std::to_string(running->pid) + ") is at work in '" + target() + "'").hint("Stop it first.");
+        return Error(Code::Refused, "a server (pid " + std::to_string(running->pid) +
+                                        ") is at work in '" + target() + "'")
+            .hint("Stop it first.");
     }
     const bool recovering = TRY(base::exists(files_, join(target(), "recovery.signal")));
     if (!recovering) {
-        return Error(Code::Refused, "'" + target() + "' is not waiting for recovery: it has no recovery.signal")
+        return Error(Code::Refused,
+                     "'" + target() + "' is not waiting for recovery: it has no recovery.signal")
             .hint("A directory recovers once. Restore again to recover again.");
     }
     return {};
@@ -106,7 +118,8 @@ Result<> Starter::refuse_running() const {
 Result<> Starter::prepare() {
     TRY(refuse_running());
     user_ = TRY(choose_server_user(files_, target(), start_.request.owner));
-    programs_ = TRY(find_bin_directory(files_, plan_->details.major(), start_.request.bin_directory));
+    programs_ =
+        TRY(find_bin_directory(files_, plan_->details.major(), start_.request.bin_directory));
     TRY(choose_place());
     FeedPlan feed = FeedPlan::of(*plan_);
     const FeedOptions options = FeedOptions::for_segments_of(feed.segment.bytes());
@@ -140,7 +153,8 @@ Result<> Starter::choose_place() {
     place_.socket_directory = TRY(socket_directory());
     place_.hba_file = join(target(), kHbaFile);
     // Who gets as far as the socket owns the data directory, and with it everything.
-    TRY(base::write_durably(files_, place_.hba_file, base::view("local all all trust\n"), base::Replace::Yes));
+    TRY(base::write_durably(files_, place_.hba_file, base::view("local all all trust\n"),
+                            base::Replace::Yes));
     return ::geteuid() == 0 ? files_.set_owner(place_.hba_file, user_.uid, user_.gid) : Result<>();
 }
 
@@ -148,7 +162,9 @@ Result<> Starter::launch() {
     base::Command command;
     command.argv = {join(programs_, "postgres"), "-D", target()};
     ServerSettings settings = watched_settings();
-    const ServerSettings more = start_.request.isolated ? isolated_settings(place_) : ServerSettings{{"port", std::to_string(place_.port)}};
+    const ServerSettings more = start_.request.isolated
+                                    ? isolated_settings(place_)
+                                    : ServerSettings{{"port", std::to_string(place_.port)}};
     settings.insert(settings.end(), more.begin(), more.end());
     for (const auto& [name, value] : settings) {
         command.argv.push_back("-c");
@@ -184,7 +200,8 @@ Result<bool> Starter::look() {
     if (!ready) {
         return false;
     }
-    const ControlFile control = TRY(read_control(files_, join(target(), kControlFile), start_.context.clock));
+    const ControlFile control =
+        TRY(read_control(files_, join(target(), kControlFile), start_.context.clock));
     if (control.data.state != ClusterState::InProduction) {
         return false;
     }
@@ -202,8 +219,10 @@ Result<> Starter::watch() {
         }
         start_.context.clock.sleep_for(kPoll);
     }
-    return Error(Code::Unavailable, "the server did not reach " + format_lsn(plan_->end) + " within " + base::human_duration(start_.request.limit))
-        .hint("Its log is '" + join(target(), kLogFile) + "'. Allow more time, or start it by hand: its recovery goes on where it was.");
+    return Error(Code::Unavailable, "the server did not reach " + format_lsn(plan_->end) +
+                                        " within " + base::human_duration(start_.request.limit))
+        .hint("Its log is '" + join(target(), kLogFile) +
+              "'. Allow more time, or start it by hand: its recovery goes on where it was.");
 }
 
 std::string Starter::log_tail() const {
@@ -214,7 +233,8 @@ std::string Starter::log_tail() const {
     }
     const std::uint64_t from = *size > kLogTail ? *size - kLogTail : 0;
     std::string text(static_cast<std::size_t>(*size - from), '\0');
-    const auto got = (*file)->read_at(from, {reinterpret_cast<base::Byte*>(text.data()), text.size()});
+    const auto got =
+        (*file)->read_at(from, {reinterpret_cast<base::Byte*>(text.data()), text.size()});
     text.resize(got ? *got : 0);
     return text;
 }
@@ -234,7 +254,8 @@ Error Starter::gave_up() {
     if (hint.empty()) {
         hint = "Its log is '" + join(target(), kLogFile) + "'.";
     }
-    return Error(feed ? feed->code() : Code::Unavailable, "the server gave up: " + fatal).hint(hint);
+    return Error(feed ? feed->code() : Code::Unavailable, "the server gave up: " + fatal)
+        .hint(hint);
 }
 
 void Starter::stop() {
@@ -254,10 +275,12 @@ Result<> Starter::check_end() {
     const std::string wrong = judge_recovery_end(*end, *plan_);
     if (!wrong.empty()) {
         stop();
-        return Error(Code::Bug, wrong).hint("Do not use this directory. Restore again, and report this.");
+        return Error(Code::Bug, wrong)
+            .hint("Do not use this directory. Restore again, and report this.");
     }
     report_.reached = true;
-    report_.point = format_lsn(end->at) + " on timeline " + std::to_string(end->from) + "; the server goes on as timeline " + std::to_string(end->new_timeline);
+    report_.point = format_lsn(end->at) + " on timeline " + std::to_string(end->from) +
+                    "; the server goes on as timeline " + std::to_string(end->new_timeline);
     return {};
 }
 
@@ -268,9 +291,12 @@ void Starter::validate() {
 
 }  // namespace
 
-Result<StartReport> start_recovered(repo::Repository& repository, repo::ReaderKeys& keys, const StartContext& start) {
+Result<StartReport> start_recovered(repo::Repository& repository, repo::ReaderKeys& keys,
+                                    const StartContext& start) {
     auto plan = TRY(postgres_plan(start.plan));
-    return Starter(repository, keys, start, std::move(plan)).run().during("starting the server restored to '" + start.request.target + "'");
+    return Starter(repository, keys, start, std::move(plan))
+        .run()
+        .during("starting the server restored to '" + start.request.target + "'");
 }
 
 }  // namespace lifeboat::postgres

@@ -33,13 +33,15 @@ void add_finding(std::vector<std::string>& findings, std::string finding) {
 
 }  // namespace
 
-// ---- Pages ----------------------------------------------------------------------------------------------------------
+// ---- Pages
+// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 
 class PageChecker {
   public:
-    PageChecker(base::Files& files, base::Clock& clock, const base::StopToken& stop, const BackupDetails& details, std::vector<std::string>& findings)
+    PageChecker(base::Files& files, base::Clock& clock, const base::StopToken& stop,
+                const BackupDetails& details, std::vector<std::string>& findings)
         : files_(files), clock_(clock), stop_(stop), details_(details), findings_(findings) {}
 
     Result<std::uint64_t> run(const std::vector<FoundFile>& found) {
@@ -63,7 +65,9 @@ class PageChecker {
 
   private:
     Result<> check(const FoundFile& found, base::Bytes& buffer);
-    Result<> settle(const FoundFile& found, base::File& file, std::uint64_t offset, std::uint32_t block, PageVerdict verdict);
+    Result<> settle(const FoundFile& found, base::File& file, std::uint64_t offset,
+                    std::uint32_t block, PageVerdict verdict);
+
     PageVerdict judge(base::BytesView page, std::uint32_t block) const {
         return check_page(page, block, {}, details_.checksums ? Checksums::On : Checksums::Off);
     }
@@ -84,11 +88,14 @@ bool is_bad(PageVerdict verdict) {
 Result<> PageChecker::check(const FoundFile& found, base::Bytes& buffer) {
     const auto opened = files_.open(found.absolute, base::OpenMode::Read);
     if (!opened) {
-        return opened.error().code() == Code::NotFound ? Result<>() : Result<>(opened.error().clone());  // dropped meanwhile
+        return opened.error().code() == Code::NotFound
+                   ? Result<>()
+                   : Result<>(opened.error().clone());  // dropped meanwhile
     }
     base::File& file = **opened;
     const std::uint32_t size = details_.block_size;
-    const std::uint32_t first = absolute_block(found.relation->segment, 0, details_.relation_segment_size / size);
+    const std::uint32_t first =
+        absolute_block(found.relation->segment, 0, details_.relation_segment_size / size);
     for (std::uint64_t offset = 0;; offset += buffer.size()) {
         TRY(stop_.check());
         const std::size_t got = TRY(file.read_at(offset, buffer));
@@ -106,7 +113,8 @@ Result<> PageChecker::check(const FoundFile& found, base::Bytes& buffer) {
     }
 }
 
-Result<> PageChecker::settle(const FoundFile& found, base::File& file, std::uint64_t offset, std::uint32_t block, PageVerdict verdict) {
+Result<> PageChecker::settle(const FoundFile& found, base::File& file, std::uint64_t offset,
+                             std::uint32_t block, PageVerdict verdict) {
     base::Bytes page(details_.block_size);
     for (int i = 0; i < kRereads && is_bad(verdict); ++i) {
         clock_.sleep_for(kRereadPause);
@@ -118,39 +126,51 @@ Result<> PageChecker::settle(const FoundFile& found, base::File& file, std::uint
     }
     if (is_bad(verdict)) {
         const base::Lock lock(mutex_);
-        add_finding(findings_, "Page " + std::to_string(block) + " of '" + found.path + "': " + std::string(name(verdict)) + ".");
+        add_finding(findings_, "Page " + std::to_string(block) + " of '" + found.path +
+                                   "': " + std::string(name(verdict)) + ".");
     }
     return {};
 }
 
 }  // namespace
 
-Result<std::uint64_t> check_pages(base::Files& files, base::Clock& clock, const base::StopToken& stop, const std::string& directory,
-                                  const BackupDetails& details, std::vector<std::string>& findings) {
+Result<std::uint64_t> check_pages(base::Files& files, base::Clock& clock,
+                                  const base::StopToken& stop, const std::string& directory,
+                                  const BackupDetails& details,
+                                  std::vector<std::string>& findings) {
     DirectoryRules rules;
     rules.version_directory = details.version_directory;
     const DataDirectory found = TRY(scan_data_directory(files, directory, rules));
-    return PageChecker(files, clock, stop, details, findings).run(found.files).during("checking the pages in '" + directory + "'");
+    return PageChecker(files, clock, stop, details, findings)
+        .run(found.files)
+        .during("checking the pages in '" + directory + "'");
 }
 
-// ---- Structure ------------------------------------------------------------------------------------------------------
+// ---- Structure
+// ------------------------------------------------------------------------------------------------------
 
 namespace {
 
 constexpr const char* kBtrees =
-    "SELECT c.oid::text AS oid, c.oid::regclass::text AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
-    "JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence = 'p' "
+    "SELECT c.oid::text AS oid, c.oid::regclass::text AS name FROM pg_index i JOIN pg_class c ON "
+    "c.oid = i.indexrelid "
+    "JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relkind = 'i' AND "
+    "c.relpersistence = 'p' "
     "AND i.indisvalid AND i.indisready ORDER BY c.oid";
 constexpr const char* kHeaps =
-    "SELECT c.oid::text AS oid, c.oid::regclass::text AS name FROM pg_class c JOIN pg_am a ON a.oid = c.relam "
-    "WHERE a.amname = 'heap' AND c.relkind IN ('r', 'm', 't') AND c.relpersistence = 'p' ORDER BY c.oid";
-constexpr const char* kDatabases = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname";
+    "SELECT c.oid::text AS oid, c.oid::regclass::text AS name FROM pg_class c JOIN pg_am a ON "
+    "a.oid = c.relam "
+    "WHERE a.amname = 'heap' AND c.relkind IN ('r', 'm', 't') AND c.relpersistence = 'p' ORDER BY "
+    "c.oid";
+constexpr const char* kDatabases =
+    "SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname";
 constexpr const char* kScratchSchema = "lifeboat_check";
 
 // The checks of one database, inside one transaction that never commits.
 class StructureChecker {
   public:
-    StructureChecker(Connection& session, std::string database, base::Duration limit, std::vector<std::string>& findings)
+    StructureChecker(Connection& session, std::string database, base::Duration limit,
+                     std::vector<std::string>& findings)
         : session_(session), database_(std::move(database)), limit_(limit), findings_(findings) {}
 
     Result<> run() {
@@ -158,11 +178,17 @@ class StructureChecker {
         const std::string amcheck = extension("amcheck");
         const std::string visibility = extension("pg_visibility");
         if (!amcheck.empty()) {
-            TRY(each(kBtrees, [&](const std::string& oid, const std::string& name) { return check_btree(amcheck, oid, name); }));
-            TRY(each(kHeaps, [&](const std::string& oid, const std::string& name) { return check_heap(amcheck, oid, name); }));
+            TRY(each(kBtrees, [&](const std::string& oid, const std::string& name) {
+                return check_btree(amcheck, oid, name);
+            }));
+            TRY(each(kHeaps, [&](const std::string& oid, const std::string& name) {
+                return check_heap(amcheck, oid, name);
+            }));
         }
         if (!visibility.empty()) {
-            TRY(each(kHeaps, [&](const std::string& oid, const std::string& name) { return check_visibility(visibility, oid, name); }));
+            TRY(each(kHeaps, [&](const std::string& oid, const std::string& name) {
+                return check_visibility(visibility, oid, name);
+            }));
         }
         return session_.exec("ROLLBACK");
     }
@@ -170,12 +196,17 @@ class StructureChecker {
   private:
     using Check = std::function<Result<>(const std::string& oid, const std::string& name)>;
 
-    // The schema of the extension's functions, quoted; empty, with a finding, when it cannot be had.
+    // The schema of the extension's functions, quoted; empty, with a finding, when it cannot be
+    // had.
     std::string extension(const std::string& name) {
         const auto wanted = [&]() -> Result<std::string> {
             TRY(session_.exec("SAVEPOINT lifeboat"));
-            TRY(session_.exec("CREATE EXTENSION IF NOT EXISTS " + name + " SCHEMA " + kScratchSchema));
-            const QueryResult rows = TRY(session_.query("SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = '" + name + "'"));
+            TRY(session_.exec("CREATE EXTENSION IF NOT EXISTS " + name + " SCHEMA " +
+                              kScratchSchema));
+            const QueryResult rows =
+                TRY(session_.query("SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON "
+                                   "n.oid = e.extnamespace WHERE e.extname = '" +
+                                   name + "'"));
             const std::string schema = TRY(rows.text(0, "nspname"));
             return quote_identifier(schema);
         };
@@ -184,7 +215,8 @@ class StructureChecker {
             return *std::move(schema);
         }
         session_.exec("ROLLBACK TO SAVEPOINT lifeboat").discard("the next command says so too");
-        add_finding(findings_, "Database '" + database_ + "' was not checked with " + name + ": " + schema.error().message() + ".");
+        add_finding(findings_, "Database '" + database_ + "' was not checked with " + name + ": " +
+                                   schema.error().message() + ".");
         return {};
     }
 
@@ -199,7 +231,8 @@ class StructureChecker {
                 return done.error().clone();
             }
             if (!done) {
-                add_finding(findings_, "'" + name + "' in database '" + database_ + "': " + done.error().message() + ".");
+                add_finding(findings_, "'" + name + "' in database '" + database_ +
+                                           "': " + done.error().message() + ".");
             }
             TRY(session_.exec("ROLLBACK TO SAVEPOINT lifeboat"));
         }
@@ -207,22 +240,31 @@ class StructureChecker {
     }
 
     Result<> check_btree(const std::string& schema, const std::string& oid, const std::string&) {
-        const auto done = session_.query("SELECT " + schema + ".bt_index_check(" + oid + "::regclass, true)", {}, limit_);
+        const auto done = session_.query(
+            "SELECT " + schema + ".bt_index_check(" + oid + "::regclass, true)", {}, limit_);
         return done ? Result<>() : Result<>(done.error().clone());
     }
 
-    Result<> check_heap(const std::string& schema, const std::string& oid, const std::string& name) {
+    Result<> check_heap(const std::string& schema, const std::string& oid,
+                        const std::string& name) {
         if (session_.server_version() < 140000) {
             return {};  // verify_heapam came with 14
         }
-        return none_of("SELECT count(*) AS bad, coalesce(min('block ' || blkno || ': ' || msg), '') AS first FROM " + schema + ".verify_heapam(" + oid + "::regclass)", name, "damaged tuples");
+        return none_of(
+            "SELECT count(*) AS bad, coalesce(min('block ' || blkno || ': ' || msg), '') AS first "
+            "FROM " +
+                schema + ".verify_heapam(" + oid + "::regclass)",
+            name, "damaged tuples");
     }
 
-    Result<> check_visibility(const std::string& schema, const std::string& oid, const std::string& name) {
-        TRY(none_of("SELECT count(*) AS bad, coalesce(min(t_ctid::text), '') AS first FROM " + schema + ".pg_check_visible(" + oid + "::regclass)", name,
-                    "tuples that are marked visible to all and are not"));
-        return none_of("SELECT count(*) AS bad, coalesce(min(t_ctid::text), '') AS first FROM " + schema + ".pg_check_frozen(" + oid + "::regclass)", name,
-                       "tuples that are marked frozen and are not");
+    Result<> check_visibility(const std::string& schema, const std::string& oid,
+                              const std::string& name) {
+        TRY(none_of("SELECT count(*) AS bad, coalesce(min(t_ctid::text), '') AS first FROM " +
+                        schema + ".pg_check_visible(" + oid + "::regclass)",
+                    name, "tuples that are marked visible to all and are not"));
+        return none_of("SELECT count(*) AS bad, coalesce(min(t_ctid::text), '') AS first FROM " +
+                           schema + ".pg_check_frozen(" + oid + "::regclass)",
+                       name, "tuples that are marked frozen and are not");
     }
 
     Result<> none_of(const std::string& sql, const std::string& name, const std::string& what) {
@@ -230,7 +272,9 @@ class StructureChecker {
         const std::int64_t bad = TRY(rows.integer(0, "bad"));
         if (bad > 0) {
             const std::string first = TRY(rows.text(0, "first"));
-            add_finding(findings_, "'" + name + "' in database '" + database_ + "' has " + std::to_string(bad) + " " + what + ", the first at " + first + ".");
+            add_finding(findings_, "'" + name + "' in database '" + database_ + "' has " +
+                                       std::to_string(bad) + " " + what + ", the first at " +
+                                       first + ".");
         }
         return {};
     }
@@ -243,18 +287,23 @@ class StructureChecker {
 
 }  // namespace
 
-Result<> check_structure(const OpenDatabase& open, const StartRequest& request, std::vector<std::string>& findings) {
+Result<> check_structure(const OpenDatabase& open, const StartRequest& request,
+                         std::vector<std::string>& findings) {
     Connection first = TRY(open("postgres"));
     const QueryResult rows = TRY(first.query(kDatabases));
     for (std::size_t i = 0; i < rows.rows.size(); ++i) {
         const std::string database = TRY(rows.text(i, "datname"));
-        Connection session = TRY(open(database).during("connecting to database '" + database + "'"));
-        TRY(StructureChecker(session, database, request.limit, findings).run().during("checking database '" + database + "'"));
+        Connection session =
+            TRY(open(database).during("connecting to database '" + database + "'"));
+        TRY(StructureChecker(session, database, request.limit, findings)
+                .run()
+                .during("checking database '" + database + "'"));
     }
     return {};
 }
 
-// ---- All of it ------------------------------------------------------------------------------------------------------
+// ---- All of it
+// ------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -269,8 +318,10 @@ std::string quoted(const std::string& value) {
     return out + "'";
 }
 
-std::string conninfo(const ValidationPlace& place, const std::string& database, const std::string& user) {
-    return "host=" + quoted(place.socket_directory) + " port=" + std::to_string(place.port) + " dbname=" + quoted(database) + " user=" + quoted(user);
+std::string conninfo(const ValidationPlace& place, const std::string& database,
+                     const std::string& user) {
+    return "host=" + quoted(place.socket_directory) + " port=" + std::to_string(place.port) +
+           " dbname=" + quoted(database) + " user=" + quoted(user);
 }
 
 // Roles that may exist: the one that was configured, and the usual one.
@@ -289,7 +340,8 @@ std::vector<std::string> likely_roles(const ValidationPlace& place) {
 
 class Validator {
   public:
-    Validator(const ValidationPlace& place, const BackupDetails& details, const StartRequest& request, const engine::Context& context, StartReport& report)
+    Validator(const ValidationPlace& place, const BackupDetails& details,
+              const StartRequest& request, const engine::Context& context, StartReport& report)
         : place_(place), details_(details), request_(request), context_(context), report_(report) {}
 
     void run() {
@@ -300,7 +352,8 @@ class Validator {
         report_.connection = conninfo(place_, "postgres", role_);
         const bool connects = !role_.empty();
         if (!connects && (request_.check_structure || !request_.validate.empty())) {
-            report_.findings.push_back("Nobody could connect to the server: " + role.error().message() + ".");
+            report_.findings.push_back(
+                "Nobody could connect to the server: " + role.error().message() + ".");
         }
         if (connects) {
             note("queries", ask());
@@ -309,7 +362,9 @@ class Validator {
             note("pages", pages(connects));
         }
         if (connects && request_.check_structure) {
-            note("structure", check_structure([&](const std::string& database) { return open(database, role_); }, request_, report_.findings));
+            note("structure",
+                 check_structure([&](const std::string& database) { return open(database, role_); },
+                                 request_, report_.findings));
         }
     }
 
@@ -329,7 +384,9 @@ class Validator {
                 failure = std::move(session).error();
                 continue;
             }
-            const QueryResult rows = TRY(session->query("SELECT rolname FROM pg_roles WHERE rolsuper AND rolcanlogin ORDER BY rolname <> current_user, oid LIMIT 1"));
+            const QueryResult rows =
+                TRY(session->query("SELECT rolname FROM pg_roles WHERE rolsuper AND rolcanlogin "
+                                   "ORDER BY rolname <> current_user, oid LIMIT 1"));
             return rows.text(0, "rolname");
         }
         return failure ? *std::move(failure) : Error(Code::NotFound, "no role is known");
@@ -346,7 +403,8 @@ class Validator {
             }
             auto rows = session.query(query, {}, request_.limit);
             if (!rows) {
-                report_.findings.push_back("Query '" + query + "' failed: " + rows.error().message() + ".");
+                report_.findings.push_back("Query '" + query +
+                                           "' failed: " + rows.error().message() + ".");
                 continue;
             }
             std::string row;
@@ -364,13 +422,15 @@ class Validator {
             Connection session = TRY(open("postgres", role_));
             TRY(session.exec("CHECKPOINT", request_.limit));
         }
-        TRY(check_pages(context_.files, context_.clock, context_.stop, place_.target, details_, report_.findings));
+        TRY(check_pages(context_.files, context_.clock, context_.stop, place_.target, details_,
+                        report_.findings));
         return {};
     }
 
     void note(const char* what, Result<> done) const {
         if (!done) {
-            report_.findings.push_back("The check of " + std::string(what) + " could not be completed: " + done.error().message() + ".");
+            report_.findings.push_back("The check of " + std::string(what) +
+                                       " could not be completed: " + done.error().message() + ".");
         }
     }
 
@@ -384,7 +444,8 @@ class Validator {
 
 }  // namespace
 
-void validate_server(const ValidationPlace& place, const BackupDetails& details, const StartRequest& request, const engine::Context& context,
+void validate_server(const ValidationPlace& place, const BackupDetails& details,
+                     const StartRequest& request, const engine::Context& context,
                      StartReport& report) {
     Validator(place, details, request, context, report).run();
 }

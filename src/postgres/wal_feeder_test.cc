@@ -21,11 +21,13 @@ using Kind = FeedAnswer::Kind;
 
 constexpr std::uint64_t kSystem = 7000000000000000001ULL;
 
-// Segments 2 to 6 of timeline 1, the last one half, in pieces that cut across them; timeline 2 from inside segment 4.
+// Segments 2 to 6 of timeline 1, the last one half, in pieces that cut across them; timeline 2 from
+// inside segment 4.
 class FeederWorld {
   public:
     FeederWorld() {
-        store_ = store::with_faults(store::memory_store(clock_), [this](store::Operation operation, const std::string& name) {
+        store_ = store::with_faults(store::memory_store(clock_), [this](store::Operation operation,
+                                                                        const std::string& name) {
             return faults ? faults(operation, name) : store::Fault::None;
         });
         auto created = repo::Repository::create(*store_, keys_.recipients(), clock_, *keys_.random);
@@ -71,25 +73,33 @@ class FeederWorld {
     }
 
     std::unique_ptr<WalFeeder> start(FeedPlan plan, FeedOptions options = {}) {
-        auto feeder = WalFeeder::start(std::move(plan), data.path(), *repository, reader_, files_, options);
+        auto feeder =
+            WalFeeder::start(std::move(plan), data.path(), *repository, reader_, files_, options);
         EXPECT_TRUE(ok(feeder));
         return feeder ? std::move(feeder).value() : nullptr;
     }
 
     Bytes ready(const std::string& name) {
-        auto bytes = base::read_file(files_, data / (std::string(kFeedDirectory) + "/" + name + std::string(kReadySuffix)));
+        auto bytes = base::read_file(
+            files_, data / (std::string(kFeedDirectory) + "/" + name + std::string(kReadySuffix)));
         EXPECT_TRUE(ok(bytes));
         return bytes ? *bytes : Bytes{};
     }
 
     // As a server does: the file is gone from where the feeder keeps it.
     void take(const std::string& name) {
-        EXPECT_TRUE(ok(files_.remove(data / (std::string(kFeedDirectory) + "/" + name + std::string(kReadySuffix)))));
+        EXPECT_TRUE(ok(files_.remove(
+            data / (std::string(kFeedDirectory) + "/" + name + std::string(kReadySuffix)))));
     }
 
-    Bytes slice(std::size_t from, std::size_t count) const { return {one.begin() + static_cast<std::ptrdiff_t>(from), one.begin() + static_cast<std::ptrdiff_t>(from + count)}; }
+    Bytes slice(std::size_t from, std::size_t count) const {
+        return {one.begin() + static_cast<std::ptrdiff_t>(from),
+                one.begin() + static_cast<std::ptrdiff_t>(from + count)};
+    }
 
-    base::Result<> write(const std::string& path, base::BytesView bytes) { return base::write_durably(files_, data / path, bytes, base::Replace::Yes); }
+    base::Result<> write(const std::string& path, base::BytesView bytes) {
+        return base::write_durably(files_, data / path, bytes, base::Replace::Yes);
+    }
 
     std::vector<std::string> objects() {
         std::vector<std::string> names;
@@ -137,13 +147,15 @@ TEST(WalFeeder, PadsTheLastSegmentWithZerosBehindThePlan) {
     ASSERT_EQ(feeder->answer(segment(1, 6)).kind, Kind::Found);
     Bytes expected = world.slice(4 * kMiB, 1000);
     expected.resize(kMiB);
-    EXPECT_EQ(world.ready(segment(1, 6)), expected) << "bytes behind the plan's end are in the repository, and are not given";
+    EXPECT_EQ(world.ready(segment(1, 6)), expected)
+        << "bytes behind the plan's end are in the repository, and are not given";
 }
 
 TEST(WalFeeder, ProvesAbsenceByThePlanAlone) {
     FeederWorld world;
     const auto feeder = world.start(world.plan());
-    for (const std::string& name : {segment(1, 7), segment(2, 4), segment(1, 1), history_name(3), history_name(1), segment(1, 6) + ".partial"}) {
+    for (const std::string& name : {segment(1, 7), segment(2, 4), segment(1, 1), history_name(3),
+                                    history_name(1), segment(1, 6) + ".partial"}) {
         EXPECT_EQ(feeder->answer(name).kind, Kind::Absent) << name;
     }
 }
@@ -151,19 +163,22 @@ TEST(WalFeeder, ProvesAbsenceByThePlanAlone) {
 TEST(WalFeeder, GivesEveryHistoryThatIsKnown) {
     FeederWorld world;
     const auto feeder = world.start(world.plan());
-    ASSERT_EQ(feeder->answer(history_name(2)).kind, Kind::Found) << "or the server would take its number again";
+    ASSERT_EQ(feeder->answer(history_name(2)).kind, Kind::Found)
+        << "or the server would take its number again";
     EXPECT_EQ(world.ready(history_name(2)), (Bytes{'1', '\t'}));
 }
 
 TEST(WalFeeder, JoinsTimelinesInsideASegment) {
     FeederWorld world;
     FeedPlan plan = world.plan();
-    plan.way = {{1, Lsn{2 * kMiB + 40}, Lsn{4 * kMiB + 4096}}, {2, Lsn{4 * kMiB + 4096}, Lsn{5 * kMiB}}};
+    plan.way = {{1, Lsn{2 * kMiB + 40}, Lsn{4 * kMiB + 4096}},
+                {2, Lsn{4 * kMiB + 4096}, Lsn{5 * kMiB}}};
     plan.end = Lsn{5 * kMiB};
     const auto feeder = world.start(plan);
     ASSERT_EQ(feeder->answer(segment(2, 4)).kind, Kind::Found);
     EXPECT_EQ(world.ready(segment(2, 4)), world.two);
-    ASSERT_EQ(feeder->answer(segment(1, 4)).kind, Kind::Found) << "under the ancestor's name, up to where it was left";
+    ASSERT_EQ(feeder->answer(segment(1, 4)).kind, Kind::Found)
+        << "under the ancestor's name, up to where it was left";
     Bytes expected = world.slice(2 * kMiB, 4096);
     expected.resize(kMiB);
     EXPECT_EQ(world.ready(segment(1, 4)), expected);
@@ -178,7 +193,8 @@ TEST(WalFeeder, TakesAnAncestorsLastBytesFromItsHeir) {
         }
     }
     FeedPlan plan = world.plan();
-    plan.way = {{1, Lsn{2 * kMiB + 40}, Lsn{4 * kMiB + 4096}}, {2, Lsn{4 * kMiB + 4096}, Lsn{5 * kMiB}}};
+    plan.way = {{1, Lsn{2 * kMiB + 40}, Lsn{4 * kMiB + 4096}},
+                {2, Lsn{4 * kMiB + 4096}, Lsn{5 * kMiB}}};
     plan.end = Lsn{5 * kMiB};
     const auto feeder = world.start(plan);
     ASSERT_EQ(feeder->answer(segment(2, 4)).kind, Kind::Found);
@@ -204,10 +220,28 @@ TEST(WalFeeder, P5_WhatCannotBeReadIsNeverAbsent) {
         const char* what;
         std::function<void(FeederWorld&)> harm;
     } cases[] = {
-        {"the store is down", [](FeederWorld& w) { w.faults = [](store::Operation, const std::string&) { return store::Fault::Fail; }; }},
-        {"access is denied", [](FeederWorld& w) { w.faults = [](store::Operation, const std::string&) { return store::Fault::Deny; }; }},
-        {"bits rot", [](FeederWorld& w) { w.faults = [](store::Operation o, const std::string&) { return o == store::Operation::GetRange ? store::Fault::FlipBit : store::Fault::None; }; }},
-        {"transfers end early", [](FeederWorld& w) { w.faults = [](store::Operation o, const std::string&) { return o == store::Operation::GetRange ? store::Fault::Truncate : store::Fault::None; }; }},
+        {"the store is down",
+         [](FeederWorld& w) {
+             w.faults = [](store::Operation, const std::string&) { return store::Fault::Fail; };
+         }},
+        {"access is denied",
+         [](FeederWorld& w) {
+             w.faults = [](store::Operation, const std::string&) { return store::Fault::Deny; };
+         }},
+        {"bits rot",
+         [](FeederWorld& w) {
+             w.faults = [](store::Operation o, const std::string&) {
+                 return o == store::Operation::GetRange ? store::Fault::FlipBit
+                                                        : store::Fault::None;
+             };
+         }},
+        {"transfers end early",
+         [](FeederWorld& w) {
+             w.faults = [](store::Operation o, const std::string&) {
+                 return o == store::Operation::GetRange ? store::Fault::Truncate
+                                                        : store::Fault::None;
+             };
+         }},
         {"objects were deleted",
          [](FeederWorld& w) {
              for (const std::string& name : w.objects()) {
@@ -215,6 +249,7 @@ TEST(WalFeeder, P5_WhatCannotBeReadIsNeverAbsent) {
              }
          }},
     };
+
     for (const auto& c : cases) {
         FeederWorld world;
         c.harm(world);
@@ -253,7 +288,8 @@ TEST(WalFeeder, GivesASegmentAgainToAServerThatStartedAnew) {
 TEST(WalFeeder, RefusesNamesThatAreNone) {
     FeederWorld world;
     const auto feeder = world.start(world.plan());
-    for (const char* name : {"", "../../etc/passwd", "00000001000000000000000", "0000000100000000000000ZZ", "x.history"}) {
+    for (const char* name : {"", "../../etc/passwd", "00000001000000000000000",
+                             "0000000100000000000000ZZ", "x.history"}) {
         EXPECT_EQ(feeder->answer(name).kind, Kind::Failed) << name;
     }
 }
@@ -262,11 +298,12 @@ TEST(WalFeeder, KeepsItsDirectoryToItselfAndTakesItAway) {
     FeederWorld world;
     const std::string directory = world.data / std::string(kFeedDirectory);
     auto feeder = world.start(world.plan());
-    struct stat found {};
+    struct stat found{};
     ASSERT_EQ(::stat(directory.c_str(), &found), 0);
     EXPECT_EQ(found.st_mode & 0777, 0700U);
     auto reader = test::RepoKeys().reader();
-    const auto second = WalFeeder::start(world.plan(), world.data.path(), *world.repository, reader, base::real_files(), {});
+    const auto second = WalFeeder::start(world.plan(), world.data.path(), *world.repository, reader,
+                                         base::real_files(), {});
     EXPECT_TRUE(fails(second, Code::Conflict));
     feeder.reset();
     EXPECT_NE(::stat(directory.c_str(), &found), 0);
@@ -277,14 +314,16 @@ TEST(ResidentFeeder, ServesOnlyTheRepositoryOfItsPlan) {
     base::StopToken stop;
     auto reader = test::RepoKeys().reader();
     const auto run = [&] {
-        return run_resident_feeder({world.data.path(), std::chrono::seconds(1)}, *world.repository, reader, base::real_files(), base::system_clock(), stop);
+        return run_resident_feeder({world.data.path(), std::chrono::seconds(1)}, *world.repository,
+                                   reader, base::real_files(), base::system_clock(), stop);
     };
     EXPECT_TRUE(fails(run(), Code::NotFound)) << "no plan";
     FeedPlan plan = world.plan();
     plan.repository_id[0] ^= 1;
     ASSERT_TRUE(ok(world.write(std::string(kFeedPlanFile), base::view(plan.to_json().dump()))));
     EXPECT_TRUE(fails(run(), Code::Refused));
-    ASSERT_TRUE(ok(world.write(std::string(kFeedPlanFile), base::view(world.plan().to_json().dump()))));
+    ASSERT_TRUE(
+        ok(world.write(std::string(kFeedPlanFile), base::view(world.plan().to_json().dump()))));
     EXPECT_TRUE(ok(run())) << "no recovery.signal: recovery is over, and so is the feeder";
 }
 

@@ -28,7 +28,8 @@ constexpr const char* kSegment = "000000010000000000000002";
 class FakeFeeder {
   public:
     FakeFeeder() {
-        EXPECT_TRUE(ok(base::create_directories(base::real_files(), data / "pg_wal/lifeboat.feed")));
+        EXPECT_TRUE(
+            ok(base::create_directories(base::real_files(), data / "pg_wal/lifeboat.feed")));
     }
 
     ~FakeFeeder() {
@@ -44,7 +45,8 @@ class FakeFeeder {
         ASSERT_LT(path.size(), sizeof address.sun_path);
         std::memcpy(address.sun_path, path.c_str(), path.size());
         socket_ = base::Fd(::socket(AF_UNIX, SOCK_STREAM, 0));
-        ASSERT_EQ(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+        ASSERT_EQ(
+            ::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
         ASSERT_EQ(::listen(socket_.get(), 1), 0);
         thread_ = std::thread([this, words] {
             const base::Fd client(::accept(socket_.get(), nullptr, nullptr));
@@ -58,7 +60,8 @@ class FakeFeeder {
     }
 
     void write(const std::string& path, std::string_view contents) {
-        EXPECT_TRUE(ok(base::write_durably(base::real_files(), data / path, base::view(contents), base::Replace::Yes)));
+        EXPECT_TRUE(ok(base::write_durably(base::real_files(), data / path, base::view(contents),
+                                           base::Replace::Yes)));
     }
 
     // Runs the client as a server does: a program of its own in the data directory.
@@ -70,9 +73,11 @@ class FakeFeeder {
             for (std::string& argument : arguments) {
                 argv.push_back(argument.data());
             }
-            // Where it starts a feeder it starts this very program, which must not run these tests again.
+            // Where it starts a feeder it starts this very program, which must not run these tests
+            // again.
             ::setenv("GTEST_FILTER", "Nothing.*", 1);
-            if (::chdir(data.path().c_str()) != 0 || std::freopen("/dev/null", "w", stderr) == nullptr) {
+            if (::chdir(data.path().c_str()) != 0 ||
+                std::freopen("/dev/null", "w", stderr) == nullptr) {
                 ::_exit(99);
             }
             ::_exit(wal_fetch_main(static_cast<int>(argv.size()), argv.data()));
@@ -115,6 +120,7 @@ TEST(WalFetchClient, T13_OnlyProvenAbsenceIsOne) {
         {"gone while working", "ww", kFetchFailed},
         {"another language", "0", kFetchFailed},
     };
+
     for (const auto& c : cases) {
         FakeFeeder feeder;
         feeder.say(c.answer);
@@ -125,7 +131,8 @@ TEST(WalFetchClient, T13_OnlyProvenAbsenceIsOne) {
 
 TEST(WalFetchClient, T13_WithoutAFeederItFails) {
     const FakeFeeder nobody;
-    EXPECT_EQ(nobody.fetch({kSegment, "pg_wal/RECOVERYXLOG"}), kFetchFailed) << "this program is no feeder: what is started ends at once";
+    EXPECT_EQ(nobody.fetch({kSegment, "pg_wal/RECOVERYXLOG"}), kFetchFailed)
+        << "this program is no feeder: what is started ends at once";
     EXPECT_EQ(nobody.fetch({}), kFetchFailed);
     EXPECT_EQ(nobody.fetch({kSegment}), kFetchFailed);
 }

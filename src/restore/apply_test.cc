@@ -70,7 +70,8 @@ TEST(Apply, RefusesATargetThatIsNotEmptyAndLeavesItAlone) {
 TEST(Apply, RefusesATargetInWhichAServerRunsEvenForADelta) {
     RestoreWorld world(small_cluster());
     SimFiles files;
-    write(files, "/restored/postmaster.pid", base::view(std::to_string(::getpid()) + "\n/restored\n"));
+    write(files, "/restored/postmaster.pid",
+          base::view(std::to_string(::getpid()) + "\n/restored\n"));
     world.request.existing = Existing::Delta;
     const auto report = world.apply(files);
     ASSERT_TRUE(fails(report, Code::Refused));
@@ -110,7 +111,11 @@ TEST(Apply, LastIsTakenAwayBeforeADeltaChangesAnything) {
     SimFiles files;
     ASSERT_TRUE(ok(world.apply(files)));
     world.request.existing = Existing::Delta;
-    files.fail_next([](std::string_view op, const std::string& path) { return op == "open" && path.ends_with("base/5/1259"); }, EIO);
+    files.fail_next(
+        [](std::string_view op, const std::string& path) {
+            return op == "open" && path.ends_with("base/5/1259");
+        },
+        EIO);
     ASSERT_FALSE(world.apply(files).has_value());
     EXPECT_FALSE(files.stat("/restored/global/pg_control").has_value());
 }
@@ -132,7 +137,8 @@ TEST(Apply, ExtraFilesReplaceOrExtendWhatWasCaptured) {
     world.request.landing.extra.push_back({"pg_xact/0000", {'n', 'e', 'w'}, 0640, false});
     world.request.landing.directories = {"pg_wal/archive_status"};
     std::vector<engine::LandedFile> listed;
-    world.request.landing.listing = [&](const std::vector<engine::LandedFile>& all) -> Result<engine::ExtraFile> {
+    world.request.landing.listing =
+        [&](const std::vector<engine::LandedFile>& all) -> Result<engine::ExtraFile> {
         listed = all;
         return engine::ExtraFile{"listing", {'l'}, 0600, false};
     };
@@ -166,10 +172,12 @@ TEST(Apply, LinksLeadToTablespacesBeforeTheirContentsLand) {
 TEST(Apply, AStopEndsItAndALaterRunCompletesIt) {
     RestoreWorld world(small_cluster());
     SimFiles files;
-    files.fail_next([](std::string_view op, const std::string& path) { return op == "write" && path.ends_with("2619"); }, EIO);
+    files.fail_next([](std::string_view op,
+                       const std::string& path) { return op == "write" && path.ends_with("2619"); },
+                    EIO);
     ASSERT_FALSE(world.apply(files).has_value());
     EXPECT_TRUE(ok(files.stat("/restored/lifeboat.restore")));
-    const auto report = world.apply(files);   // the marker is consent
+    const auto report = world.apply(files);  // the marker is consent
     ASSERT_TRUE(ok(report));
     EXPECT_TRUE(report->resumed);
     EXPECT_GT(report->bytes_kept, 0U);
@@ -180,7 +188,8 @@ TEST(Apply, AStopEndsItAndALaterRunCompletesIt) {
 }
 
 TEST(SliceRuns, IsTheSameAsCuttingTheListOfPages) {
-    std::vector<repo::PageRun> runs = {{5, {0, 0, 0}}, {3, {}}, {16, {0, 1, 0}}, {1, {1, 7, 8192}}, {2, {}}};
+    std::vector<repo::PageRun> runs = {
+        {5, {0, 0, 0}}, {3, {}}, {16, {0, 1, 0}}, {1, {1, 7, 8192}}, {2, {}}};
     repo::FileMap map;
     map.size = 27 * 8192;
     map.runs = runs;
@@ -191,8 +200,9 @@ TEST(SliceRuns, IsTheSameAsCuttingTheListOfPages) {
             repo::FileMap part;
             part.size = count * 8192;
             part.runs = slice;
-            const std::vector<repo::Location> expected(pages.begin() + static_cast<std::ptrdiff_t>(first),
-                                                       pages.begin() + static_cast<std::ptrdiff_t>(first + count));
+            const std::vector<repo::Location> expected(
+                pages.begin() + static_cast<std::ptrdiff_t>(first),
+                pages.begin() + static_cast<std::ptrdiff_t>(first + count));
             ASSERT_EQ(repo::locations_of(part), expected) << first << "+" << count;
         }
     }

@@ -1,4 +1,5 @@
-// A restore that loses its power at any instant (P5, P9): what is left never looks complete unless it is, and running it again completes it.
+// A restore that loses its power at any instant (P5, P9): what is left never looks complete unless
+// it is, and running it again completes it.
 #include <gtest/gtest.h>
 
 #include "tests/support/expect.h"
@@ -49,10 +50,12 @@ TEST_P(RestoreCrash, P5_ControlFileLandsLastAndP9_ASecondRunCompletes) {
         if (!cut) {
             break;
         }
-        // The marker, an empty directory, or nothing: each may be taken up again. A complete tree without a marker is somebody's cluster.
+        // The marker, an empty directory, or nothing: each may be taken up again. A complete tree
+        // without a marker is somebody's cluster.
         const auto second = world.apply(files);
         if (!second.has_value()) {
-            ASSERT_EQ(second.error().code(), base::Code::Refused) << n << ": " << second.error().message();
+            ASSERT_EQ(second.error().code(), base::Code::Refused)
+                << n << ": " << second.error().message();
             ASSERT_FALSE(files.stat("/restored/lifeboat.restore").has_value()) << n;
         }
         EXPECT_EQ(tree_of(files, "/restored"), world.tree) << n;
@@ -84,7 +87,8 @@ TEST_P(RestoreCrash, ADeltaThatIsCutLeavesNoStartableMixture) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, RestoreCrash,
-                         testing::Values(test::kLoseUnsynced, test::kKeepAll, test::keep_random_subset(1), test::keep_random_subset(2),
+                         testing::Values(test::kLoseUnsynced, test::kKeepAll,
+                                         test::keep_random_subset(1), test::keep_random_subset(2),
                                          test::keep_random_subset(3)));
 
 }  // namespace

@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <cstring>
@@ -52,8 +51,8 @@ class RecoveryTest : public testing::Test {
 
 RecoveryWorld* RecoveryTest::world_ = nullptr;
 
-void expect_rows(RecoveryWorld& world, const char* what, const engine::Target& target, const std::string& rows,
-                 std::optional<std::uint32_t> timeline = std::nullopt) {
+void expect_rows(RecoveryWorld& world, const char* what, const engine::Target& target,
+                 const std::string& rows, std::optional<std::uint32_t> timeline = std::nullopt) {
     Restored restored(world, "restored");
     const auto done = restored.all(target, timeline);
     ASSERT_TRUE(ok(done)) << what;
@@ -73,15 +72,19 @@ TEST_F(RecoveryTest, ABackupAloneHoldsWhatWasThereAtItsEnd) {
 TEST_F(RecoveryTest, ATimeHoldsWhatWasCommittedThen) {
     const Moment& three = world().at("three");
     expect_rows(world(), "at the commit", engine::AtTime{three.time}, three.rows);
-    expect_rows(world(), "just before it", engine::AtTime{three.time - 1us}, world().at("two").rows);
-    expect_rows(world(), "on the new timeline", engine::AtTime{world().at("seventy").time}, world().at("seventy").rows);
+    expect_rows(world(), "just before it", engine::AtTime{three.time - 1us},
+                world().at("two").rows);
+    expect_rows(world(), "on the new timeline", engine::AtTime{world().at("seventy").time},
+                world().at("seventy").rows);
 }
 
 TEST_F(RecoveryTest, ATransactionIsIncludedOrNot) {
     const Moment& five = world().at("five");
     expect_rows(world(), "a prepared one", engine::AtTransaction{five.xid}, five.rows);
-    expect_rows(world(), "without it", engine::BeforeTransaction{five.xid}, world().at("after abort").rows);
-    expect_rows(world(), "an aborted one", engine::AtTransaction{world().at("aborted").xid}, world().at("aborted").rows);
+    expect_rows(world(), "without it", engine::BeforeTransaction{five.xid},
+                world().at("after abort").rows);
+    expect_rows(world(), "an aborted one", engine::AtTransaction{world().at("aborted").xid},
+                world().at("aborted").rows);
 }
 
 TEST_F(RecoveryTest, TheMomentBeforeADropHasTheTable) {
@@ -92,7 +95,8 @@ TEST_F(RecoveryTest, TheMomentBeforeADropHasTheTable) {
 
 TEST_F(RecoveryTest, APreparedTransactionIsStillPrepared) {
     Restored restored(world(), "restored");
-    ASSERT_TRUE(ok(restored.all(engine::AtPosition{postgres::format_lsn(world().at("prepared").lsn - 1)})));
+    ASSERT_TRUE(
+        ok(restored.all(engine::AtPosition{postgres::format_lsn(world().at("prepared").lsn - 1)})));
     EXPECT_EQ(restored.ask("SELECT gid FROM pg_prepared_xacts"), "both");
     EXPECT_EQ(restored.rows(), world().at("prepared").rows);
 }
@@ -105,10 +109,12 @@ TEST_F(RecoveryTest, ATimelineThatWasLeftIsReachedByItsNumber) {
     expect_rows(world(), "latest of 1", engine::Latest{}, world().at("eight on one").rows, 1);
 }
 
-// ---- What cannot be reached is refused before anything is written ---------------------------------------------------
+// ---- What cannot be reached is refused before anything is written
+// ---------------------------------------------------
 
 TEST_F(RecoveryTest, RefusesWhatCannotBeReached) {
     const base::Timestamp now = base::system_clock().now();
+
     const struct {
         const char* what;
         engine::Target target;
@@ -117,37 +123,81 @@ TEST_F(RecoveryTest, RefusesWhatCannotBeReached) {
         const char* says;
         const char* hints;
     } cases[] = {
-        {"the future", engine::AtTime{now + 1h}, {}, Code::Refused, "lies in the future", "The newest point is"},
-        {"before everything", engine::AtTime{world().at("before backup").time - 1h}, {}, Code::Refused, "lies before the end of the oldest backup", "--immediate"},
-        {"a position behind the end", engine::AtPosition{"7/0"}, {}, Code::Refused, "lies after everything", "The newest point is"},
-        {"a position before the backup", engine::AtPosition{"0/100028"}, {}, Code::Refused, "lies before the end of the oldest backup", "--immediate"},
-        {"an unknown transaction", engine::AtTransaction{4'000'000}, {}, Code::NotFound, "is not in the WAL", "lifeboat list"},
-        {"an unknown name", engine::AtName{"nobody"}, {}, Code::NotFound, "restore point 'nobody' is not in the WAL", "lifeboat list"},
-        {"an unknown timeline", engine::Latest{}, 9U, Code::NotFound, "nothing here is of timeline 9", "lifeboat list"},
-        {"a malformed position", engine::AtPosition{"nowhere"}, {}, Code::InvalidInput, "no WAL position", "slash"},
-        {"another timeline's transaction", engine::AtTransaction{world().at("eight on one").xid + 1000}, 1U, Code::NotFound, "not in the WAL", ""},
+        {"the future",
+         engine::AtTime{now + 1h},
+         {},
+         Code::Refused,
+         "lies in the future",
+         "The newest point is"},
+        {"before everything",
+         engine::AtTime{world().at("before backup").time - 1h},
+         {},
+         Code::Refused,
+         "lies before the end of the oldest backup",
+         "--immediate"},
+        {"a position behind the end",
+         engine::AtPosition{"7/0"},
+         {},
+         Code::Refused,
+         "lies after everything",
+         "The newest point is"},
+        {"a position before the backup",
+         engine::AtPosition{"0/100028"},
+         {},
+         Code::Refused,
+         "lies before the end of the oldest backup",
+         "--immediate"},
+        {"an unknown transaction",
+         engine::AtTransaction{4'000'000},
+         {},
+         Code::NotFound,
+         "is not in the WAL",
+         "lifeboat list"},
+        {"an unknown name",
+         engine::AtName{"nobody"},
+         {},
+         Code::NotFound,
+         "restore point 'nobody' is not in the WAL",
+         "lifeboat list"},
+        {"an unknown timeline", engine::Latest{}, 9U, Code::NotFound,
+         "nothing here is of timeline 9", "lifeboat list"},
+        {"a malformed position",
+         engine::AtPosition{"nowhere"},
+         {},
+         Code::InvalidInput,
+         "no WAL position",
+         "slash"},
+        {"another timeline's transaction",
+         engine::AtTransaction{world().at("eight on one").xid + 1000}, 1U, Code::NotFound,
+         "not in the WAL", ""},
     };
+
     for (const auto& c : cases) {
         Restored restored(world(), "restored");
         const auto planned = restored.plan(c.target, c.timeline);
         ASSERT_TRUE(fails(planned, c.code)) << c.what;
-        EXPECT_NE(planned.error().message().find(c.says), std::string::npos) << c.what << ": " << planned.error().message();
-        EXPECT_NE(planned.error().hint().find(c.hints), std::string::npos) << c.what << ": " << planned.error().hint();
+        EXPECT_NE(planned.error().message().find(c.says), std::string::npos)
+            << c.what << ": " << planned.error().message();
+        EXPECT_NE(planned.error().hint().find(c.hints), std::string::npos)
+            << c.what << ": " << planned.error().hint();
     }
 }
 
 TEST_F(RecoveryTest, NeedsAnIdentity) {
     auto host = world().keys.host_reader();
-    const auto planned = postgres::plan_recovery("prod", *world().repository, host, {engine::Latest{}, {}, {}}, world().context());
+    const auto planned = postgres::plan_recovery("prod", *world().repository, host,
+                                                 {engine::Latest{}, {}, {}}, world().context());
     EXPECT_TRUE(fails(planned, Code::Denied));
     const auto windows = postgres::recovery_windows("prod", *world().repository, host);
     ASSERT_TRUE(ok(windows)) << "the host sees what can be recovered";
     ASSERT_EQ(windows->size(), 2U);
     EXPECT_EQ((*windows)[0].to, postgres::format_lsn(world().at("seventy-one").lsn));
-    EXPECT_EQ((*windows)[1].to, postgres::format_lsn(world().at("eight on one").lsn)) << (*windows)[1].note;
+    EXPECT_EQ((*windows)[1].to, postgres::format_lsn(world().at("eight on one").lsn))
+        << (*windows)[1].note;
 }
 
-// ---- The directory --------------------------------------------------------------------------------------------------
+// ---- The directory
+// --------------------------------------------------------------------------------------------------
 
 TEST_F(RecoveryTest, PostgreSqlItselfVerifiesWhatLanded) {
     Restored restored(world(), "restored");
@@ -179,10 +229,15 @@ TEST_F(RecoveryTest, ChecksPagesAndStructureAndFindsDamage) {
     ASSERT_EQ(restored.report.answers.size(), 1U);
     ASSERT_EQ(restored.report.findings.size(), 1U) << restored.report.findings[1];
     EXPECT_NE(restored.report.findings[0].find("nonsense"), std::string::npos);
-    EXPECT_EQ(restored.ask("SELECT count(*) FROM pg_extension WHERE extname IN ('amcheck', 'pg_visibility')"), "0") << "nothing of the check stays";
+    EXPECT_EQ(
+        restored.ask(
+            "SELECT count(*) FROM pg_extension WHERE extname IN ('amcheck', 'pg_visibility')"),
+        "0")
+        << "nothing of the check stays";
 }
 
-// ---- Failures of the repository -------------------------------------------------------------------------------------
+// ---- Failures of the repository
+// -------------------------------------------------------------------------------------
 
 TEST_F(RecoveryTest, P5_AFailingRepositoryAbortsRecoveryAndNeverPromotes) {
     Restored restored(world(), "restored");
@@ -191,11 +246,13 @@ TEST_F(RecoveryTest, P5_AFailingRepositoryAbortsRecoveryAndNeverPromotes) {
     int reads = 0;
     world().set_faults([&reads](store::Operation operation, const std::string& name) {
         const bool wal = name.find("/wal") != std::string::npos;
-        return wal && operation == store::Operation::GetRange && ++reads > 12 ? store::Fault::Fail : store::Fault::None;
+        return wal && operation == store::Operation::GetRange && ++reads > 12 ? store::Fault::Fail
+                                                                              : store::Fault::None;
     });
     const auto started = restored.start();
     ASSERT_FALSE(started.has_value());
-    EXPECT_NE(started.error().message().find("its WAL:"), std::string::npos) << started.error().message();
+    EXPECT_NE(started.error().message().find("its WAL:"), std::string::npos)
+        << started.error().message();
     EXPECT_TRUE(restored.exists("recovery.signal")) << "it did not open";
     EXPECT_FALSE(restored.exists("pg_wal/00000003.history")) << "it did not promote";
 
@@ -209,37 +266,46 @@ TEST_F(RecoveryTest, ALostObjectIsAHoleThatIsFoundBeforehand) {
     ASSERT_TRUE(ok(catalog));
     std::string lost;
     for (const auto& entry : catalog->entries()) {
-        const bool behind = entry.name.range.timeline == 1 && entry.name.range.from > world().at("four").lsn.value;
+        const bool behind =
+            entry.name.range.timeline == 1 && entry.name.range.from > world().at("four").lsn.value;
         lost = lost.empty() && behind ? entry.name.text() : lost;
     }
     world().set_faults([&lost](store::Operation operation, const std::string& name) {
-        return operation == store::Operation::GetRange && name == lost ? store::Fault::FlipBit : store::Fault::None;
+        return operation == store::Operation::GetRange && name == lost ? store::Fault::FlipBit
+                                                                       : store::Fault::None;
     });
     Restored restored(world(), "restored");
     const auto planned = restored.plan(engine::AtTransaction{world().at("six").xid});
     ASSERT_FALSE(planned.has_value());
     const auto early = restored.plan(engine::AtTransaction{world().at("two").xid});
     EXPECT_TRUE(ok(early)) << "what lies before the hole can be reached";
-    const auto late = restored.plan(engine::AtPosition{postgres::format_lsn(world().at("six").lsn)});
+    const auto late =
+        restored.plan(engine::AtPosition{postgres::format_lsn(world().at("six").lsn)});
     ASSERT_TRUE(fails(late, Code::Refused));
     EXPECT_NE(late.error().hint().find(lost), std::string::npos) << late.error().hint();
 }
 
-// ---- Started by hand ------------------------------------------------------------------------------------------------
+// ---- Started by hand
+// ------------------------------------------------------------------------------------------------
 
 TEST_F(RecoveryTest, AServerThatAPersonStartsFindsItsFeeder) {
     Restored restored(world(), "restored");
     ASSERT_TRUE(ok(restored.plan(engine::AtTransaction{world().at("six").xid})));
     ASSERT_TRUE(ok(restored.apply()));
     const auto& cluster = world().cluster();
-    cluster.run({"/bin/sh", "-c", "printf \"port=5440\\nunix_socket_directories='%s'\\n\" \"$0\" >> \"$0/postgresql.auto.conf\"", restored.directory});
-    cluster.tool("pg_ctl", {"start", "-w", "-t", "60", "-D", restored.directory, "-l", restored.directory + ".log"});
+    cluster.run({"/bin/sh", "-c",
+                 "printf \"port=5440\\nunix_socket_directories='%s'\\n\" \"$0\" >> "
+                 "\"$0/postgresql.auto.conf\"",
+                 restored.directory});
+    cluster.tool("pg_ctl", {"start", "-w", "-t", "60", "-D", restored.directory, "-l",
+                            restored.directory + ".log"});
     std::string state = "t";
     for (int i = 0; i < 600 && state == "t"; ++i) {
         state = restored.ask("SELECT pg_is_in_recovery()", 5440);
         base::system_clock().sleep_for(100ms);
     }
-    EXPECT_EQ(restored.ask("SELECT string_agg(n::text, ',' ORDER BY n) FROM t", 5440), world().at("six").rows);
+    EXPECT_EQ(restored.ask("SELECT string_agg(n::text, ',' ORDER BY n) FROM t", 5440),
+              world().at("six").rows);
     cluster.tool("pg_ctl", {"stop", "-w", "-m", "immediate", "-D", restored.directory});
 }
 
@@ -251,7 +317,8 @@ namespace {
 
 int feed_main(const char* directory) {
     using namespace lifeboat;
-    auto store = store::LocalStore::open(base::real_files(), base::system_clock(), directory, store::LocalStore::Create::No);
+    auto store = store::LocalStore::open(base::real_files(), base::system_clock(), directory,
+                                         store::LocalStore::Create::No);
     if (!store) {
         return 1;
     }
@@ -261,7 +328,9 @@ int feed_main(const char* directory) {
     std::string cwd(4096, '\0');
     cwd = ::getcwd(cwd.data(), cwd.size());
     base::StopToken stop;
-    const auto done = repository ? postgres::run_resident_feeder({cwd, std::chrono::seconds(60)}, **repository, reader, base::real_files(), base::system_clock(), stop)
+    const auto done = repository ? postgres::run_resident_feeder(
+                                       {cwd, std::chrono::seconds(60)}, **repository, reader,
+                                       base::real_files(), base::system_clock(), stop)
                                  : base::Result<>(std::move(repository).error());
     if (!done) {
         std::fprintf(stderr, "%s\n", done.error().message().c_str());

@@ -26,7 +26,8 @@ using postgres::SegmentSize;
 namespace {
 
 constexpr const char* kSystem = "prod";
-constexpr std::uint64_t kPieces[] = {4096, 70'000, 1'000'000, 8192, 333'333, 2'500'000, 100, 20'000};
+constexpr std::uint64_t kPieces[] = {4096,    70'000,    1'000'000, 8192,
+                                     333'333, 2'500'000, 100,       20'000};
 
 std::string trimmed(std::string text) {
     while (text.ends_with('\n')) {
@@ -60,21 +61,26 @@ Bytes summary_of(const std::vector<std::pair<Lsn, base::BytesView>>& runs, int m
             EXPECT_TRUE(ok(summarizer.add(reader.record())));
         }
     }
-    return summarizer.summary().records == 0 ? Bytes{} : postgres::encode_summary(summarizer.summary());
+    return summarizer.summary().records == 0 ? Bytes{}
+                                             : postgres::encode_summary(summarizer.summary());
 }
 
 }  // namespace
 
-RecoveryWorld::RecoveryWorld() : cluster_(std::make_unique<PgCluster>(postgres::PgServer{15, 1, false})) {
+RecoveryWorld::RecoveryWorld()
+    : cluster_(std::make_unique<PgCluster>(postgres::PgServer{15, 1, false})) {
     live();
 }
 
 RecoveryWorld::~RecoveryWorld() {
-    cluster_->tool("pg_ctl", {"stop", "-w", "-m", "immediate", "-D", cluster_->inside("two")}, postgres::MayFail::Yes);
+    cluster_->tool("pg_ctl", {"stop", "-w", "-m", "immediate", "-D", cluster_->inside("two")},
+                   postgres::MayFail::Yes);
 }
 
 std::string RecoveryWorld::ask(const std::string& sql) const {
-    return trimmed(cluster_->tool("psql", {"-XAtq", "-v", "ON_ERROR_STOP=1", "-h", cluster_->inside(""), "-p", std::to_string(port_), "-d", "postgres", "-c", sql}));
+    return trimmed(
+        cluster_->tool("psql", {"-XAtq", "-v", "ON_ERROR_STOP=1", "-h", cluster_->inside(""), "-p",
+                                std::to_string(port_), "-d", "postgres", "-c", sql}));
 }
 
 Moment RecoveryWorld::note(const std::string& name, std::uint64_t xid) {
@@ -83,7 +89,8 @@ Moment RecoveryWorld::note(const std::string& name, std::uint64_t xid) {
     moment.rows = ask("SELECT string_agg(n::text, ',' ORDER BY n) FROM t");
     moment.lsn = lsn_of(ask("SELECT pg_current_wal_insert_lsn()"));
     if (xid != 0) {
-        const std::string micros = ask("SELECT (extract(epoch FROM pg_xact_commit_timestamp('" + std::to_string(xid) + "'::xid)) * 1000000)::bigint");
+        const std::string micros = ask("SELECT (extract(epoch FROM pg_xact_commit_timestamp('" +
+                                       std::to_string(xid) + "'::xid)) * 1000000)::bigint");
         moment.time = base::from_unix_micros(std::stoll(micros));
     }
     moments_[name] = moment;
@@ -91,12 +98,15 @@ Moment RecoveryWorld::note(const std::string& name, std::uint64_t xid) {
 }
 
 Moment RecoveryWorld::insert(const std::string& name, int n) {
-    const std::string xid = ask("INSERT INTO t VALUES (" + std::to_string(n) + ") RETURNING txid_current()");
+    const std::string xid =
+        ask("INSERT INTO t VALUES (" + std::to_string(n) + ") RETURNING txid_current()");
     return note(name, std::stoull(xid));
 }
 
 void RecoveryWorld::live() {
-    cluster_->create("track_commit_timestamp=on\nmax_prepared_transactions=4\nmax_connections=20\nautovacuum=off\nwal_level=replica\nmax_wal_senders=4\nwal_keep_size=500MB");
+    cluster_->create(
+        "track_commit_timestamp=on\nmax_prepared_transactions=4\nmax_connections=20\nautovacuum="
+        "off\nwal_level=replica\nmax_wal_senders=4\nwal_keep_size=500MB");
     cluster_->run({"/bin/mkdir", cluster_->inside("space")});
     cluster_->start();
     ask("CREATE TABLE t (n int PRIMARY KEY, fill text DEFAULT repeat('x', 500))");
@@ -107,12 +117,16 @@ void RecoveryWorld::live() {
     insert("before backup", 1);
     system_identifier_ = std::stoull(ask("SELECT system_identifier FROM pg_control_system()"));
 
-    auto opened = store::LocalStore::open(base::real_files(), base::system_clock(), cluster_->host("repository"), store::LocalStore::Create::Yes);
+    auto opened =
+        store::LocalStore::open(base::real_files(), base::system_clock(),
+                                cluster_->host("repository"), store::LocalStore::Create::Yes);
     ASSERT_TRUE(ok(opened));
-    store = store::with_faults(std::move(opened).value(), [this](store::Operation operation, const std::string& name) {
-        return faults_ ? faults_(operation, name) : store::Fault::None;
-    });
-    auto created = repo::Repository::create(*store, keys.recipients(), base::system_clock(), base::system_random());
+    store = store::with_faults(std::move(opened).value(),
+                               [this](store::Operation operation, const std::string& name) {
+                                   return faults_ ? faults_(operation, name) : store::Fault::None;
+                               });
+    auto created = repo::Repository::create(*store, keys.recipients(), base::system_clock(),
+                                            base::system_random());
     ASSERT_TRUE(ok(created));
     repository = std::move(created).value();
     reader.reset(new repo::ReaderKeys(keys.reader()));  // it cannot be moved
@@ -146,7 +160,8 @@ void RecoveryWorld::live_on_timeline_one() {
     ask("BEGIN; INSERT INTO t VALUES (5); PREPARE TRANSACTION 'both'");
     note("prepared", 0);
     ask("SELECT pg_switch_wal()");
-    const std::string aborted = ask("BEGIN; INSERT INTO t VALUES (99); SELECT txid_current()");  // psql leaves it: rolled back
+    const std::string aborted = ask(
+        "BEGIN; INSERT INTO t VALUES (99); SELECT txid_current()");  // psql leaves it: rolled back
     moments_["aborted"] = {{}, std::stoull(aborted), {}, note("after abort", 0).rows};
     const std::string prepared = ask("SELECT transaction FROM pg_prepared_xacts");
     ask("COMMIT PREPARED 'both'");
@@ -161,10 +176,13 @@ void RecoveryWorld::live_on_timeline_one() {
 
 // A standby takes over while the old primary goes on for a while.
 void RecoveryWorld::live_on_timeline_two() {
-    cluster_->tool("pg_basebackup", {"-D", cluster_->inside("two"), "-h", cluster_->inside(""), "-d", "dbname=postgres", "-X", "stream", "-c", "fast", "-R", "-T",
-                                     cluster_->inside("space") + "=" + cluster_->inside("space2")});
+    cluster_->tool("pg_basebackup",
+                   {"-D", cluster_->inside("two"), "-h", cluster_->inside(""), "-d",
+                    "dbname=postgres", "-X", "stream", "-c", "fast", "-R", "-T",
+                    cluster_->inside("space") + "=" + cluster_->inside("space2")});
     cluster_->append("two/postgresql.conf", "port=5433\narchive_mode=off");
-    cluster_->tool("pg_ctl", {"start", "-w", "-D", cluster_->inside("two"), "-l", cluster_->inside("two.log")});
+    cluster_->tool("pg_ctl", {"start", "-w", "-D", cluster_->inside("two"), "-l",
+                              cluster_->inside("two.log")});
     cluster_->tool("pg_ctl", {"promote", "-w", "-D", cluster_->inside("two")});
     insert("seven on one", 7);
     ask("SELECT pg_switch_wal()");
@@ -191,20 +209,25 @@ void RecoveryWorld::store_wal() {
     store_history();
 }
 
-void RecoveryWorld::store_segments(const std::string& directory, std::uint32_t timeline, Lsn from, Lsn to) {
+void RecoveryWorld::store_segments(const std::string& directory, std::uint32_t timeline, Lsn from,
+                                   Lsn to) {
     const SegmentSize size = cluster_->segment_size();
     from = size.start_of(size.number_at(from));
     Bytes all;
     for (std::uint64_t n = size.number_at(from); n <= size.number_before(to); ++n) {
-        const std::string text = cluster_->read(directory + "/pg_wal/" + postgres::segment_name(timeline, n, size));
+        const std::string text =
+            cluster_->read(directory + "/pg_wal/" + postgres::segment_name(timeline, n, size));
         all.insert(all.end(), text.begin(), text.end());
     }
     ASSERT_GE(all.size(), to - from);
     all.resize(to - from);
-    repo::StreamWriter writer(*repository, keys.host, kSystem, base::system_clock(), base::system_random());
-    // A piece's time is that of the first moment behind it: the server's clock when it was sent can have been no later.
+    repo::StreamWriter writer(*repository, keys.host, kSystem, base::system_clock(),
+                              base::system_random());
+    // A piece's time is that of the first moment behind it: the server's clock when it was sent can
+    // have been no later.
     for (std::size_t at = 0, i = 0; at < all.size(); ++i) {
-        const std::size_t count = std::min<std::size_t>(kPieces[i % std::size(kPieces)], all.size() - at);
+        const std::size_t count =
+            std::min<std::size_t>(kPieces[i % std::size(kPieces)], all.size() - at);
         const base::BytesView bytes(all.data() + at, count);
         const Lsn end = from + (at + count);
         repo::StreamPut put;
@@ -227,21 +250,27 @@ void RecoveryWorld::store_segments(const std::string& directory, std::uint32_t t
 }
 
 void RecoveryWorld::store_history() {
-    repo::StreamWriter writer(*repository, keys.host, kSystem, base::system_clock(), base::system_random());
-    ASSERT_TRUE(ok(writer.put_history(2, base::view(cluster_->read("two/pg_wal/00000002.history")))));
+    repo::StreamWriter writer(*repository, keys.host, kSystem, base::system_clock(),
+                              base::system_random());
+    ASSERT_TRUE(
+        ok(writer.put_history(2, base::view(cluster_->read("two/pg_wal/00000002.history")))));
 }
 
-// ---- Restored -------------------------------------------------------------------------------------------------------
+// ---- Restored
+// -------------------------------------------------------------------------------------------------------
 
-Restored::Restored(RecoveryWorld& world, std::string name) : directory(world.directory(name)), world_(world) {}
+Restored::Restored(RecoveryWorld& world, std::string name)
+    : directory(world.directory(name)), world_(world) {}
 
 Restored::~Restored() {
     stop_server();
-    base::remove_tree(base::real_files(), directory).discard("the world's destructor removes it with everything else");
+    base::remove_tree(base::real_files(), directory)
+        .discard("the world's destructor removes it with everything else");
 }
 
 base::Result<> Restored::plan(const engine::Target& target, std::optional<std::uint32_t> timeline) {
-    recovery = TRY(postgres::plan_recovery(kSystem, *world_.repository, *world_.reader, {target, {}, timeline}, world_.context()));
+    recovery = TRY(postgres::plan_recovery(kSystem, *world_.repository, *world_.reader,
+                                           {target, {}, timeline}, world_.context()));
     return {};
 }
 
@@ -252,12 +281,15 @@ base::Result<> Restored::apply(const std::vector<std::pair<std::string, std::str
     }
     restore::ApplyRequest request;
     request.target = directory;
-    request.landing = TRY(postgres::recovery_landing(*recovery, {directory, moves, "'" + own_program() + "' wal-fetch '" + world_.directory("repository") + "'"}));
+    request.landing = TRY(postgres::recovery_landing(
+        *recovery, {directory, moves,
+                    "'" + own_program() + "' wal-fetch '" + world_.directory("repository") + "'"}));
     const base::FileStat owner = TRY(base::real_files().stat(world_.cluster().host("data")));
     request.uid = owner.uid;
     request.gid = owner.gid;
     restore::ApplyProgress progress;
-    TRY(restore::apply(*world_.repository, *world_.reader, recovery->backup, request, progress, world_.context()));
+    TRY(restore::apply(*world_.repository, *world_.reader, recovery->backup, request, progress,
+                       world_.context()));
     return {};
 }
 
@@ -265,7 +297,8 @@ base::Result<> Restored::start(engine::StartRequest request) {
     request.target = directory;
     request.limit = std::chrono::minutes(2);
     const engine::Context context = world_.context();
-    report = TRY(postgres::start_recovered(*world_.repository, *world_.reader, {*recovery, request, "", context}));
+    report = TRY(postgres::start_recovered(*world_.repository, *world_.reader,
+                                           {*recovery, request, "", context}));
     return {};
 }
 
@@ -276,7 +309,9 @@ base::Result<> Restored::all(const engine::Target& target, std::optional<std::ui
 }
 
 std::string Restored::ask(const std::string& sql, int port) const {
-    const std::string conninfo = port == 0 ? report.connection : "host=" + directory + " port=" + std::to_string(port) + " dbname=postgres user=postgres";
+    const std::string conninfo = port == 0 ? report.connection
+                                           : "host=" + directory + " port=" + std::to_string(port) +
+                                                 " dbname=postgres user=postgres";
     return trimmed(world_.cluster().tool("psql", {"-XAtq", "-d", conninfo, "-c", sql}));
 }
 

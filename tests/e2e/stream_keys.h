@@ -16,9 +16,17 @@ struct StreamKeys {
     std::vector<crypto::Identity> identities = two(*random);
     repo::HostKeys host = repo::HostKeys::generate(*random);
 
-    std::vector<crypto::Recipient> recipients() const { return {identities[0].recipient(), identities[1].recipient()}; }
-    repo::ReaderKeys reader() const { return {{identities[1]}, std::nullopt, {host.signing_key().verify_key()}}; }
-    repo::ReaderKeys host_reader() const { return {{}, host.secret, {host.signing_key().verify_key()}}; }
+    std::vector<crypto::Recipient> recipients() const {
+        return {identities[0].recipient(), identities[1].recipient()};
+    }
+
+    repo::ReaderKeys reader() const {
+        return {{identities[1]}, std::nullopt, {host.signing_key().verify_key()}};
+    }
+
+    repo::ReaderKeys host_reader() const {
+        return {{}, host.secret, {host.signing_key().verify_key()}};
+    }
 
   private:
     static std::vector<crypto::Identity> two(base::Random& random) {

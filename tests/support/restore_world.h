@@ -63,7 +63,7 @@ inline Tree small_cluster() {
     Tree tree;
     tree["PG_VERSION"] = {'1', '5', '\n'};
     tree["base/5/1259"] = table_like(1, 40 * 8192);
-    tree["base/5/16384"] = table_like(2, 900 * 8192);   // two ranges
+    tree["base/5/16384"] = table_like(2, 900 * 8192);  // two ranges
     tree["base/5/16385"] = {};
     tree["base/5/2619"] = table_like(3, 3 * 8192 + 100);
     tree["global/pg_control"] = noise(4, 8192);

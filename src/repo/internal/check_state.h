@@ -24,7 +24,7 @@ struct Item {
     std::string why;
     std::optional<std::array<base::Byte, 32>> sha256;  // of an object that was read
     std::vector<std::uint32_t> frames;  // plain lengths of a data pack that was opened
-    bool tried = false;  // a damaged pack was opened as a restore would
+    bool tried = false;                 // a damaged pack was opened as a restore would
     std::optional<std::set<std::uint32_t>> bad_frames;  // then; nothing when all of it is lost
 
     void fail(State to, std::string reason) {
