@@ -237,7 +237,8 @@ Result<Planner::Outcome> Planner::follow(const Candidate& candidate,
     for (const std::string& note : survey.passed_over) {
         notes_.push_back(note);
     }
-    engine::RecoveryPlan plan = TRY(compose_plan({request_.target, candidate, survey, found, notes_}, catalog_, repository_, keys_));
+    engine::RecoveryPlan plan = TRY(compose_plan(
+        {request_.target, candidate, survey, found, notes_}, catalog_, repository_, keys_));
     return Outcome(std::move(plan));
 }
 

@@ -233,8 +233,10 @@ Parameters largest(const Parameters& a, const Parameters& b) {
     out.max_connections = std::max(a.max_connections, b.max_connections);
     out.max_worker_processes = std::max(a.max_worker_processes, b.max_worker_processes);
     out.max_wal_senders = std::max(a.max_wal_senders, b.max_wal_senders);
-    out.max_prepared_transactions = std::max(a.max_prepared_transactions, b.max_prepared_transactions);
-    out.max_locks_per_transaction = std::max(a.max_locks_per_transaction, b.max_locks_per_transaction);
+    out.max_prepared_transactions =
+        std::max(a.max_prepared_transactions, b.max_prepared_transactions);
+    out.max_locks_per_transaction =
+        std::max(a.max_locks_per_transaction, b.max_locks_per_transaction);
     return out;
 }
 

@@ -1,0 +1,224 @@
+#include "postgres/recovery_compose.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "repo/map_index.h"
+#include "repo/pack_source.h"
+
+// Tested by tests/e2e/recovery_test.cc.
+
+namespace lifeboat::postgres {
+
+namespace {
+
+constexpr std::uint64_t kLongestConfiguration = 4 * base::kMiB;
+
+std::int32_t setting(const BackupDetails& details, const std::string& name) {
+    const auto found = details.settings.find(name);
+    std::int32_t value = 0;
+    if (found != details.settings.end()) {
+        std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+    }
+    return value;
+}
+
+Parameters parameters_of(const BackupDetails& details) {
+    Parameters p;
+    p.max_connections = setting(details, "max_connections");
+    p.max_worker_processes = setting(details, "max_worker_processes");
+    p.max_wal_senders = setting(details, "max_wal_senders");
+    p.max_prepared_transactions = setting(details, "max_prepared_transactions");
+    p.max_locks_per_transaction = setting(details, "max_locks_per_transaction");
+    return p;
+}
+
+// The spans up to `end`; the last one ends there.
+std::vector<TimelineSpan> cut(const std::vector<TimelineSpan>& way, Lsn end) {
+    std::vector<TimelineSpan> out;
+    for (TimelineSpan span : way) {
+        if (!out.empty() && span.begin >= end) {
+            break;
+        }
+        if (!span.end.is_set() || span.end > end) {
+            span.end = end;
+        }
+        out.push_back(span);
+    }
+    return out;
+}
+
+// The contents of a small captured file.
+Result<std::string> read_captured(repo::MapIndex& index, repo::PackSource& source,
+                                  const std::string& path) {
+    const repo::FileMap map = TRY(index.map(path));
+    if (map.size > kLongestConfiguration) {
+        return Error(Code::Corrupt,
+                     "the captured '" + path + "' is too large to be a configuration file");
+    }
+    base::Bytes bytes(map.size);
+    TRY(repo::PageReader(source)
+            .read(map.runs, bytes)
+            .during("reading the captured '" + path + "'"));
+    return std::string(base::text(bytes));
+}
+
+class Composer {
+  public:
+    Composer(Decision decision, const RecoveryCatalog& catalog, repo::Repository& repository,
+             repo::ReaderKeys& keys)
+        : target_(decision.target),
+          candidate_(decision.candidate),
+          found_(decision.found),
+          notes_(std::move(decision.notes)),
+          catalog_(catalog),
+          repository_(repository),
+          keys_(keys) {}
+
+    Result<engine::RecoveryPlan> run(const WalSurvey& survey);
+
+  private:
+    Result<> add_outside_files(PostgresPlan& plan);
+    std::string point_text(const PostgresPlan& plan) const;
+    std::vector<std::string> sentences(const PostgresPlan& plan) const;
+    base::Json details(const PostgresPlan& plan) const;
+
+    const engine::Target& target_;
+    const Candidate& candidate_;
+    const ResolvedTarget& found_;
+    const std::vector<std::string> notes_;
+    const RecoveryCatalog& catalog_;
+    repo::Repository& repository_;
+    repo::ReaderKeys& keys_;
+};
+
+Result<engine::RecoveryPlan> Composer::run(const WalSurvey& survey) {
+    auto plan = std::make_shared<PostgresPlan>();
+    plan->system = catalog_.system();
+    plan->backup = candidate_.opened.manifest.backup;
+    plan->repository = repository_.store().describe();
+    plan->repository_id = repository_.id();
+    plan->details = candidate_.details;
+    plan->end = found_.end;
+    plan->way = cut(survey.way, found_.end);
+    // A target that is reached with the backup alone is its first consistent moment: no record
+    // behind it may be applied.
+    plan->stop.immediate = !found_.record;
+    plan->stop.record = found_.record.value_or(RecordSpan{});
+    plan->last_commit = found_.last_commit;
+    plan->minimums =
+        largest(parameters_of(candidate_.details), found_.parameters.value_or(Parameters{}));
+    plan->histories = catalog_.histories();
+    TRY(add_outside_files(*plan));
+
+    engine::RecoveryPlan out{candidate_.opened, point_text(*plan), candidate_.opened.manifest.stop,
+                             details(*plan),    sentences(*plan),  plan};
+    if (plan->last_commit) {
+        out.point_time = plan->last_commit->time;
+    }
+    return out;
+}
+
+// Debian keeps the configuration in /etc: a restored directory must start without it.
+Result<> Composer::add_outside_files(PostgresPlan& plan) {
+    if (candidate_.details.outside_files.empty()) {
+        return {};
+    }
+    const auto index =
+        TRY(repo::MapIndex::open(repository_.store(), repository_.id(), candidate_.opened));
+    repo::PackSource source(repository_.store(), repository_.id(), candidate_.opened.manifest,
+                            keys_);
+    plan.needs_configuration = !index->has("postgresql.conf");
+    for (const std::string& original : candidate_.details.outside_files) {
+        const std::string name = base::file_name_of(original);
+        const std::string path = base::join(kConfigDirectory, name);
+        if (index->has(path)) {
+            std::string contents = TRY(read_captured(*index, source, path));
+            plan.outside.push_back({name, original, std::move(contents)});
+        }
+    }
+    return {};
+}
+
+std::string Composer::point_text(const PostgresPlan& plan) const {
+    std::string text = on_timeline(plan.end, plan.timeline());
+    if (plan.stop.immediate) {
+        return text + ", the end of backup '" + plan.backup + "'";
+    }
+    if (plan.last_commit) {
+        text += plan.last_commit->end == plan.end ? ", after the commit" : ", newest commit";
+        text += plan.last_commit->xid == 0 ? "" : " of " + std::to_string(plan.last_commit->xid);
+        text += " at " + base::human_time(plan.last_commit->time, 6);
+    }
+    return text;
+}
+
+std::vector<std::string> Composer::sentences(const PostgresPlan& plan) const {
+    const repo::Manifest& m = candidate_.opened.manifest;
+    std::vector<std::string> out = notes_;
+    out.push_back("Backup '" + m.backup + "' of " + base::human_time(m.stop) +
+                  " is restored: " + base::human_size(m.counts.bytes) + " in " +
+                  std::to_string(m.counts.files) + " files.");
+    std::string replay = "Then " + base::human_size(plan.end - plan.details.start) +
+                         " of WAL are replayed, from " + format_lsn(plan.details.start) + " to " +
+                         on_timeline(plan.end, plan.timeline());
+    for (std::size_t i = 0; i + 1 < plan.way.size(); ++i) {
+        replay += std::string(i == 0 ? " (" : ", ") + "leaving timeline " +
+                  std::to_string(plan.way[i].timeline) + " at " + format_lsn(plan.way[i].end);
+    }
+    out.push_back(replay + (plan.way.size() > 1 ? ")." : "."));
+    if (plan.last_commit) {
+        out.push_back("The newest transaction that will be there is " +
+                      std::to_string(plan.last_commit->xid) + ", committed at " +
+                      base::human_time(plan.last_commit->time, 6) + ".");
+    } else {
+        out.push_back("No transaction that committed after the backup will be there.");
+    }
+    const auto* position = std::get_if<engine::AtPosition>(&target_);
+    const auto asked = position == nullptr ? Result<Lsn>(Lsn{}) : parse_lsn(position->text);
+    if (position != nullptr && asked && found_.record && *asked != found_.record->start &&
+        *asked != found_.record->end) {
+        out.push_back("No record begins at " + position->text +
+                      ": the last one that begins before it, at " +
+                      format_lsn(found_.record->start) + ", is the last applied.");
+    }
+    if (found_.deciding && found_.deciding->aborted &&
+        std::holds_alternative<engine::AtTransaction>(target_)) {
+        out.push_back("Transaction " + std::to_string(found_.deciding->xid) +
+                      " was rolled back at " + base::human_time(found_.deciding->time, 6) + ".");
+    }
+    return out;
+}
+
+base::Json Composer::details(const PostgresPlan& plan) const {
+    base::Json json = base::Json::object();
+    json.set("backup", plan.backup)
+        .set("timeline", plan.timeline())
+        .set("start", format_lsn(plan.details.start))
+        .set("end", format_lsn(plan.end));
+    json.set("immediate", plan.stop.immediate).set("wal_bytes", plan.end - plan.details.start);
+    json.set("major", plan.details.major())
+        .set("system_identifier", std::to_string(plan.details.system_identifier));
+    if (!plan.stop.immediate) {
+        json.set("last_record", format_lsn(plan.stop.record.start));
+    }
+    if (plan.last_commit) {
+        json.set("last_commit_xid", plan.last_commit->xid)
+            .set("last_commit_time", base::format_time(plan.last_commit->time));
+    }
+    return json;
+}
+
+}  // namespace
+
+std::string on_timeline(Lsn at, TimelineId timeline) {
+    return format_lsn(at) + " on timeline " + std::to_string(timeline);
+}
+
+Result<engine::RecoveryPlan> compose_plan(Decision decision, const RecoveryCatalog& catalog,
+                                          repo::Repository& repository, repo::ReaderKeys& keys) {
+    const WalSurvey& survey = decision.survey;
+    return Composer(std::move(decision), catalog, repository, keys).run(survey);
+}
+
+}  // namespace lifeboat::postgres
