@@ -104,7 +104,7 @@ void show_started(const engine::StartReport& s, Console& console) {
     for (const std::string& finding : s.findings) {
         console.line(console.tint(Tone::Bad, "finding") + "   " + finding);
     }
-    console.line("          psql '" + s.connection + "'   (pid " + std::to_string(s.pid) + ")");
+    console.line("          psql \"" + s.connection + "\"   (pid " + std::to_string(s.pid) + ")");
 }
 
 void show_report(const service::RestoreReport& report, const service::RestoreRequest& request,

@@ -34,7 +34,7 @@ TEST(Parse, EveryVerbIsKnownByItsName) {
         {{"status"}, "status"},
         {{"doctor"}, "doctor"},
         {{"wal-push", "main", "/x"}, "wal-push"},
-        {{"wal-feed", "/x"}, "wal-feed"},
+        {{"wal-feed", "main", "/x"}, "wal-feed"},
     };
     for (const auto& [words, name] : cases) {
         const auto result = parse_words(words);

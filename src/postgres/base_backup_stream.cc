@@ -213,11 +213,12 @@ Result<std::optional<BaseBackupEvent>> BaseBackupStream::read_message(base::Byte
 }
 
 Result<BaseBackupEvent> BaseBackupStream::finish() {
+    const Deadline deadline = deadline_in(kReplyLimit);
+    const Reply reply =
+        TRY(connection_->next_reply(deadline));  // the server's own words come first
     if (archives_ != begun_.tablespaces.size()) {
         return odd("fewer archives than tablespaces");
     }
-    const Deadline deadline = deadline_in(kReplyLimit);
-    const Reply reply = TRY(connection_->next_reply(deadline));
     const Position position = TRY(read_position(reply));
     while (true) {
         Result<Reply> rest = connection_->next_reply(deadline);

@@ -58,7 +58,8 @@ using BaseBackupEvent = std::variant<ArchiveBegan, ArchiveBytes, BaseBackupEnded
 std::string base_backup_command(const BaseBackupOptions& options, int server_version);
 
 // The archives as they come: before 15 one COPY for each, from 15 on all in one. One thread;
-// `connection` must outlive it.
+// `connection` must outlive it, is used for nothing else meanwhile, and is best closed after a
+// failure.
 class BaseBackupStream {
   public:
     // Waits for the checkpoint, up to `limit`.

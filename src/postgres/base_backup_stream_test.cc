@@ -131,6 +131,17 @@ TEST(BaseBackup, T3_DamageFoundByTheServerIsCorruptEvenAtTheVeryEnd) {
     EXPECT_NE(read.error().hint().find("damaged"), std::string::npos);
 }
 
+TEST(BaseBackup, AnErrorInTheMiddleIsTheServersOwn) {
+    const std::string head = position("0/28") + tablespaces() + wire::copy_out();
+    const std::string failure = wire::error("53100", "disk full") + wire::ready();
+    for (const auto& [version, bytes] :
+         {std::pair("14.9", head + wire::copy_data(kSpace) + failure),
+          std::pair("15.4", head + archive_message("16400.tar", "/space") +
+                                wire::copy_data("d" + kSpace.substr(0, 600)) + failure)}) {
+        EXPECT_TRUE(fails(read_backup(version, bytes), Code::NoSpace)) << version;
+    }
+}
+
 TEST(BaseBackup, ASeveredBackupNeverLooksComplete) {
     for (const auto& [version, bytes] :
          {std::pair("14.9", old_backup()), std::pair("15.4", new_backup())}) {

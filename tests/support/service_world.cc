@@ -83,6 +83,17 @@ class ScriptedEngine final : public engine::DataEngine {
         return {};
     }
 
+    Result<> push(engine::StreamJob&, const std::string& path, const engine::Context&) override {
+        script_.pushed.push_back(path);
+        return {};
+    }
+
+    Result<> feed(repo::Repository&, repo::ReaderKeys& keys, const std::string& target,
+                  const engine::Context&) override {
+        script_.fed.push_back(target + (keys.has_identity() ? " with an identity" : ""));
+        return {};
+    }
+
     Result<engine::RecoveryPlan> plan_restore(repo::Repository& repository, repo::ReaderKeys& keys,
                                               const engine::RecoveryRequest& request,
                                               const engine::Context&) override {

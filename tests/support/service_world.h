@@ -39,6 +39,8 @@ struct EngineScript {
     std::vector<engine::RecoveryRequest> planned;
     std::vector<engine::LandingRequest> landed;
     std::vector<engine::StartRequest> starts;
+    std::vector<std::string> pushed;  // paths
+    std::vector<std::string> fed;     // targets
 };
 
 // The world of the service's tests: stores in memory by URL, engines that follow the script, a
