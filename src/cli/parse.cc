@@ -42,6 +42,14 @@ CLI::App* verb(CLI::App& app, const std::string& name, const std::string& about,
     return sub;
 }
 
+// CLI11 reads "-3" as a huge unsigned number, and one that overflows as the largest.
+std::string whole_number(const std::string& text) {
+    constexpr std::size_t kDigits = 19;  // fit 64 bits whatever they are
+    const bool fits = !text.empty() && text.size() <= kDigits &&
+                      text.find_first_not_of("0123456789") == std::string::npos;
+    return fits ? "" : "'" + text + "' is not a whole number in range";
+}
+
 void repository_option(CLI::App& sub, std::string& repository) {
     sub.add_option("--repository", repository,
                    "Repository by its name in the configuration (default: the first)")
@@ -125,10 +133,12 @@ void add_points(CLI::App& sub, RestoreArguments& a) {
     point->add_option("--lsn", a.lsn, "This position in the WAL")->type_name("LSN");
     point->add_option("--xid", a.xid, "Up to and with this transaction")
         ->check(CLI::NonNegativeNumber.description(""))
-        ->type_name("XID");
+        ->type_name("XID")
+        ->check(whole_number);
     point->add_option("--before-xid", a.before_xid, "Up to and without this transaction")
         ->check(CLI::NonNegativeNumber.description(""))
-        ->type_name("XID");
+        ->type_name("XID")
+        ->check(whole_number);
     point->add_option("--name", a.name, "A named restore point")->type_name("NAME");
     point->add_flag("--immediate", a.immediate, "The end of the backup, nothing more");
     point->require_option(0, 1);
@@ -150,7 +160,8 @@ CLI::App* add_restore(CLI::App& app, RestoreArguments& a) {
     sub->add_option("--timeline", a.timeline,
                     "Timeline to follow (default: the newest that descends from the backup's)")
         ->check(CLI::PositiveNumber.description(""))
-        ->type_name("N");
+        ->type_name("N")
+        ->check(whole_number);
     identity_option(*sub, a.identity);
     repository_option(*sub, a.repository);
     sub->add_flag("--dry-run", a.dry_run,

@@ -139,7 +139,7 @@ TEST_F(RestoreTest, StartsWithTheQueriesOfTheConfigurationAndOfTheCommand) {
 TEST_F(RestoreTest, TellsTheServerHowToFetchItsStream) {
     ASSERT_TRUE(ok(run(request())));
     EXPECT_THAT(world_.script.landed.front().fetch_command,
-                testing::StartsWith("'/usr/bin/lifeboat' wal-fetch '"));
+                testing::StartsWith("'/usr/bin/lifeboat' wal-fetch --config '"));
 }
 
 TEST(QuoteForShell, SurvivesEveryByte) {
