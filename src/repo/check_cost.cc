@@ -183,11 +183,11 @@ Result<> weigh_backups(State& state) {
         backup.result.state = state_of(state, backup);
         state.report.backups.push_back(std::move(backup.result));
     }
-    std::stable_sort(state.report.backups.begin(), state.report.backups.end(),
-                     [](const BackupCheck& a, const BackupCheck& b) {
-                         return std::tie(a.name.system, a.name.stop) <
-                                std::tie(b.name.system, b.name.stop);
-                     });
+    std::sort(state.report.backups.begin(), state.report.backups.end(),
+              [](const BackupCheck& a, const BackupCheck& b) {
+                  return std::tie(a.name.system, a.name.stop, a.name.backup) <
+                         std::tie(b.name.system, b.name.stop, b.name.backup);
+              });
     return {};
 }
 

@@ -104,9 +104,12 @@ std::vector<const StreamCatalog::Entry*> StreamCatalog::holding(const StreamRang
             found.push_back(&*it);
         }
     }
-    std::stable_sort(found.begin(), found.end(), [](const Entry* a, const Entry* b) {
-        return std::tuple(a->name.kind == StreamObject::Piece, a->name.range.from) <
-               std::tuple(b->name.kind == StreamObject::Piece, b->name.range.from);
+    std::sort(found.begin(), found.end(), [](const Entry* a, const Entry* b) {
+        const auto key = [](const Entry* e) {
+            return std::tuple(e->name.kind == StreamObject::Piece, e->name.range.from,
+                              e->name.range.to);
+        };
+        return key(a) < key(b);
     });
     return found;
 }
