@@ -53,7 +53,7 @@ class Cluster:
 
         def answers():
             if self.child.poll() is not None:
-                raise Failed(f'the server ended at once: see {self.place.root}/log/{self.data.name}.log')
+                raise Failed(f'the server ended at once:\n{self.place.tail(self.data.name + ".log")}')
             return self.place.spawn(ready).wait() == 0
         wait_until(answers, 60, 'the server did not answer')
 

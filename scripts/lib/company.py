@@ -177,6 +177,7 @@ class Frozen:
     """A transaction that holds tables still, so that a digest taken in it is true until the transaction ends, however it ends."""
 
     def __init__(self, place, cluster, tables):
+        self._place = place
         self._tables = tables
         self._log = place.log('frozen.log')
         self._child = place.spawn(cluster.psql(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log)
@@ -188,7 +189,7 @@ class Frozen:
         self._child.stdin.flush()
         answer = self._child.stdout.readline().decode().strip()
         if not answer:
-            raise Failed(f'the transaction that should hold {", ".join(self._tables)} still ended early')
+            raise Failed(f'the transaction that should hold {", ".join(self._tables)} still ended early:\n{self._place.tail("frozen.log")}')
         return answer
 
     def digests(self):
@@ -219,5 +220,5 @@ def bring_back(place, source, target, tables):
     lines = into.communicate()[0].decode().split()
     log.close()
     if into.returncode != 0 or len(lines) != len(tables):
-        raise Failed('the rows cannot be brought back: see log/bring-back.log')
+        raise Failed(f'the rows cannot be brought back:\n{place.tail("bring-back.log")}')
     return {table: (int(line.split('|')[0]), line.split('|')[1]) for table, line in zip(tables, lines)}

@@ -17,6 +17,7 @@ from machine import Failed, Place, ask_to_stop_on_signals, free_port
 
 MARKER = '.lifeboat-demo'
 SYSTEM = 'main'
+KEY = 'keys/recovery-1.key'
 HELD = ('prospects', 'invoices')  # what the mistake destroys
 SPACE = 5 << 30
 
@@ -27,7 +28,7 @@ class Demo:
         self.rows = rows
         self.state = place.root / 'host' / 'state'  # what Lifeboat keeps on the database's host
         self.lifeboat = Lifeboat(place, place.root / 'lifeboat.yaml')
-        self.identity = place.root / 'keys' / 'recovery-1.key'
+        self.identity = place.root / KEY
         self.live = self.heartbeat = self.sales = self.visits = None
         self.measured = []  # rows of the last table
         self.proofs = []
@@ -75,7 +76,7 @@ class Demo:
             time.sleep(seconds)
             written = len(self.heartbeat.acknowledged) - before
             if written == 0:
-                raise Failed('the client that notes commits has stopped: see log/heartbeat.log')
+                raise Failed(f'the client that notes commits has stopped:\n{self.place.tail("heartbeat.log")}')
             step.said = f'{screen.count(written)} noted commits'
 
     # ---- Disaster one: a statement -----------------------------------------------------------------------------------
@@ -100,7 +101,7 @@ class Demo:
     def recover_rows(self, xid, before, promised):
         began = time.monotonic()
         target = self.place.root / 'before-the-delete'
-        screen.command(f'lifeboat restore {SYSTEM} --target {target.name} --before-xid {xid} --start')
+        screen.command(f'lifeboat restore {SYSTEM} --target {target.name} --before-xid {xid} --start --identity {KEY}')
         with screen.step('the cluster of that moment, beside the live one') as step:
             server, report, _ = self.restore(target, '--before-xid', str(xid))
             step.said = screen.size(report['applied']['bytes']) + ', replayed to the transaction before'
@@ -148,7 +149,7 @@ class Demo:
 
     def recover_host(self, before, last, moment):
         target = self.live.data
-        screen.command(f'lifeboat restore {SYSTEM} --target {target.name} --start --check-pages --check-structure')
+        screen.command(f'lifeboat restore {SYSTEM} --target {target.name} --start --check-pages --check-structure --identity {KEY}')
         with screen.step('from the repository and a recovery key alone') as step:
             server, _, opened = self.restore(target, '--check-pages', '--check-structure')
             took = opened - moment
@@ -233,11 +234,12 @@ class Demo:
         return screen.tint('good' if share <= 100 else 'bad', f'{share:.2g} % {"✓" if share <= 100 else "✗"}')
 
     def explain_what_is_left(self):
+        config = self.lifeboat.config
+        config.write_text(config.read_text().replace('  # identity: /root/recovery.key\n', f'  identity: {self.identity}\n'))
         screen.title('Left for you')
         screen.line(f'  cd {self.place.root}')
-        lifeboat = 'bin/lifeboat --config lifeboat.yaml'
-        screen.line(f'  {lifeboat} list')
-        screen.line(f"  {lifeboat} restore {SYSTEM} --target {self.place.root}/again --at '1 minute ago' --identity {self.identity} --dry-run")
+        for words in ('list', f"restore {SYSTEM} --target again --at '1 minute ago' --dry-run", 'verify --data', '--help'):
+            screen.line(f'  bin/lifeboat {words}')
         for server in self.servers:
             screen.line(f'  psql "{server.connection}"   # {server.data.name}')
         screen.line(f'  scripts/demo --stop {self.place.root}   # ends the servers and removes the directory')
@@ -303,7 +305,7 @@ def play(arguments):
             run(demo, arguments.keep)
         finally:
             demo.stop_work()
-        keep = arguments.keep and not demo.failures
+        keep = arguments.keep
         screen.line()
         for failure in demo.failures:
             screen.line(screen.tint('bad', 'FAILED  ') + failure)
@@ -311,6 +313,12 @@ def play(arguments):
             end = '' if keep else ' Nothing of it is left; --keep leaves it to explore.'
             screen.line(screen.tint('good', 'Both recovered') + f' in {screen.seconds(time.monotonic() - began)} of demo.{end}')
         return 1 if demo.failures else 0
+    except Failed:
+        if arguments.keep:
+            keep = True
+            place.end_all()
+            screen.line(f'{place.root} is left to look at; nothing runs in it')
+        raise
     finally:
         if not keep:
             place.remove()

@@ -62,8 +62,7 @@ class Lifeboat:
 
         def flows():
             if self.child.poll() is not None:
-                words = (self.place.root / 'log' / 'stream.log').read_text().strip().splitlines()[-4:]
-                raise Failed('lifeboat stream ended at once: ' + '\n'.join(words))
+                raise Failed(f'lifeboat stream ended at once:\n{self.place.tail("stream.log")}')
             return stream_state(state, system).get('phase') == 'streaming'
         wait_until(flows, 60, 'lifeboat stream did not begin to stream')
 

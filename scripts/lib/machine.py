@@ -13,6 +13,9 @@ import subprocess
 import time
 
 
+LONGEST_PARENT = 50  # a socket's whole path has at most 107 bytes
+
+
 class Failed(Exception):
     """Something did not work; the text is for the person."""
 
@@ -77,7 +80,9 @@ class Place:
     @staticmethod
     def make(prefix):
         """A new directory below $TMPDIR or /var/tmp, which only its owner can enter."""
-        parent = pathlib.Path(os.environ.get('TMPDIR') or '/var/tmp')
+        parent = pathlib.Path(os.environ.get('TMPDIR') or '/var/tmp').resolve()
+        if len(str(parent)) > LONGEST_PARENT:
+            raise Failed(f'{parent} is too long a path for a server\'s socket: set TMPDIR to a shorter one')
         for _ in range(100):
             place = Place(parent / f'{prefix}-{random.randbytes(3).hex()}')
             with contextlib.suppress(FileExistsError):
@@ -117,6 +122,11 @@ class Place:
         path = self.root / 'log' / name
         path.parent.mkdir(mode=0o755, exist_ok=True)
         return path.open('ab')
+
+    def tail(self, name):
+        """The last words of such a log."""
+        path = self.root / 'log' / name
+        return '\n'.join(path.read_text(errors='replace').strip().splitlines()[-6:]) if path.exists() else ''
 
     def run(self, arguments, text=None, accept=(0,)):
         """The program's output. Failed with its last words when it ends otherwise than with one of `accept`."""
@@ -182,7 +192,11 @@ def end(child, number=signal.SIGTERM, seconds=30):
 
 def ask_to_stop_on_signals():
     """A signal becomes an exception, so that what is to be cleaned up is."""
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
     def stop(number, _):
+        for other in numbers:
+            signal.signal(other, signal.SIG_IGN)  # a second one must not end the cleaning up
         raise KeyboardInterrupt(signal.Signals(number).name)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in numbers:
         signal.signal(number, stop)

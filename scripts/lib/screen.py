@@ -109,7 +109,7 @@ def step(what):
             spinner.join()
         mark = tint('good', '✓') if good else tint('bad', '✗')
         taken = tint('dim', seconds(time.monotonic() - began))
-        line(f'  {mark} {pad(what, 46)} {pad(outcome.said, 44)} {taken}')
+        line(f'  {mark} {pad(what, 50)} {pad(outcome.said, 48)} {taken}')
 
 
 def table(rows, right=()):
