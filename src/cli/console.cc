@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <thread>
 
@@ -113,14 +114,25 @@ void Console::table(const std::vector<std::vector<std::string>>& rows) {
     }
 }
 
+int exit_code_of_all_said(int code) {
+    errno = 0;
+    const bool said = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+    if (!said && errno != EPIPE) {
+        std::fputs(
+            "lifeboat: standard output could not be written\n"
+            "hint: Look whether the disk that it goes to is full.\n",
+            stderr);
+    }
+    return said || code != 0 ? code : 1;
+}
+
 int Console::finish(const Json& result, int exit_code) {
     if (common_.json) {
         Json json = Json::object();
         json.set("lifeboat", 1).set("verb", verb_).set("exit", exit_code).set("result", result);
         std::printf("%s\n", json.dump(2).c_str());
     }
-    std::fflush(stdout);
-    return exit_code;
+    return exit_code_of_all_said(exit_code);
 }
 
 int Console::fail(const base::Error& error) {

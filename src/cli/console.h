@@ -15,6 +15,10 @@ namespace lifeboat::cli {
 
 enum class Tone { Plain, Good, Warn, Bad, Dim, Bold };
 
+// The exit code of a program that has said all: `code`, or 1 in the place of 0 when standard output
+// did not take what was printed, as on a full disk.
+int exit_code_of_all_said(int code);
+
 // Where words go. Results on standard output; progress, notes and errors on standard error. Colours
 // and moving bars only on a terminal, and never with NO_COLOR. With --json, standard output carries
 // exactly one object, whatever happens. One thread at a time, except progress().

@@ -44,7 +44,7 @@ int run(int argc, const char* const* argv, const service::World& world) {
             return Console(stop->common, "").fail(*stop->error);
         }
         std::fputs(stop->text.c_str(), stdout);
-        return 0;
+        return exit_code_of_all_said(0);
     }
     const Arguments& arguments = std::get<Arguments>(parsed);
     Console console(arguments.common, arguments.verb);
