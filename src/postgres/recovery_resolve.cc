@@ -14,6 +14,7 @@ namespace lifeboat::postgres {
 namespace {
 
 constexpr std::uint64_t kShortestLead = 256 * base::kKiB;
+constexpr std::uint64_t kWholeWay = 1ULL << 60;
 
 class Resolver {
   public:
@@ -124,9 +125,12 @@ Result<> Resolver::find(std::size_t first) {
         read_from_ = reader_.lead_in(first, lead);
         StopFinder finder(target_);
         TRY(search(read_from_, finder));
-        if (finder.stop() || read_from_ == 0) {
+        if (read_from_ == 0 || (finder.stop() && !finder.needs_match())) {
             conclude(finder);
             return {};
+        }
+        if (finder.needs_match()) {
+            lead = kWholeWay;  // a record that spans two objects may be in neither one's summary
         }
     }
 }

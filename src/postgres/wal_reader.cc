@@ -176,6 +176,9 @@ const Byte* WalReader::gather_page_header() {
 
 void WalReader::judge_page(const Byte* header, std::uint32_t size) {
     const PageHeader page = load_page_header(header, size);
+    if (begins_behind_padding(page)) {
+        state_ = options_.resume ? State::Seek : State::Search;
+    }
     if (state_ == State::Ended) {
         zeros_expected_ = false;
         judge_page_after_end(page);
@@ -189,6 +192,15 @@ void WalReader::judge_page(const Byte* header, std::uint32_t size) {
         timeline_ = page.timeline;
         enter_page(page);
     }
+}
+
+// True when what was seen so far was the padding behind a switch, and no end: a stream may begin
+// in the middle of it.
+bool WalReader::begins_behind_padding(const PageHeader& page) const {
+    return state_ == State::Ended && end_kind_ == WalEnd::Zeros && !boundary_ &&
+           options_.segment_size.offset_at(page_) == 0 && page.address == page_ &&
+           (major_ != 0 ? page.magic == magic_of_major(major_)
+                        : major_of_magic(page.magic).has_value());
 }
 
 bool WalReader::check_magic(const PageHeader& page) {

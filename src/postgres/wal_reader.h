@@ -60,7 +60,9 @@ enum class WalEnd {
 // address, segment size, cluster, timelines that never go back. Zeros or recycled pages are an End,
 // not a failure, since that is how WAL ends; whoever knows that more must follow has to compare
 // position(). More may be fed after an End: it stays an End, unless a page of this very place in
-// the log turns up, which makes the zeros a hole, and the stream Corrupt. One thread.
+// the log turns up, which makes the zeros a hole, and the stream Corrupt. (Zeros before the first
+// boundary are the padding behind a segment switch if a sound page begins the next segment.) One
+// thread.
 class WalReader {
   public:
     explicit WalReader(const WalReaderOptions& options);
@@ -109,6 +111,7 @@ class WalReader {
     bool check_page(const PageHeader& page);
     bool check_long_header(const PageHeader& page);
     bool is_recycled(const PageHeader& page) const;
+    bool begins_behind_padding(const PageHeader& page) const;
     void judge_page_after_end(const PageHeader& page);
     void enter_page(const PageHeader& page);
     void search(const PageHeader& page);
