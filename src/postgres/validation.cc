@@ -338,6 +338,19 @@ std::vector<std::string> likely_roles(const ValidationPlace& place) {
     return roles;
 }
 
+// The one that was configured, or else the one that every cluster has.
+std::string likely_database(const ValidationPlace& place) {
+    const auto attempts = plan_attempts({.conninfo = place.original, .password = {}});
+    for (const Conninfo& attempt : attempts ? *attempts : std::vector<Conninfo>{}) {
+        for (const auto& [key, value] : attempt) {
+            if (key == "dbname" && !value.empty()) {
+                return value;
+            }
+        }
+    }
+    return "postgres";
+}
+
 class Validator {
   public:
     Validator(const ValidationPlace& place, const BackupDetails& details,
@@ -392,14 +405,22 @@ class Validator {
         return failure ? *std::move(failure) : Error(Code::NotFound, "no role is known");
     }
 
+    // A person's queries mean what they mean to the applications: in the configured database, with
+    // the search path that the server gives.
+    Result<Connection> open_for_people() const {
+        Connection session = TRY(open(likely_database(place_), role_));
+        TRY(session.exec("RESET search_path"));
+        return session;
+    }
+
     Result<> ask() const {
         if (request_.validate.empty()) {
             return {};
         }
-        Connection session = TRY(open("postgres", role_));
+        Connection session = TRY(open_for_people());
         for (const std::string& query : request_.validate) {
             if (!session.is_open()) {
-                session = TRY(open("postgres", role_));
+                session = TRY(open_for_people());
             }
             auto rows = session.query(query, {}, request_.limit);
             if (!rows) {
