@@ -319,21 +319,16 @@ FeedAnswer WalFeeder::make_now(TimelineId timeline, std::uint64_t number,
 }
 
 FeedAnswer WalFeeder::await(std::size_t slot, const Beat& beat) {
-    bool waited = false;
-    for (;;) {
+    for (bool first = true;; first = false) {
+        const bool there = is_ready(slot);
         {
             const base::Lock lock(mutex_);
             Slot& wanted = slots_[slot];
             wanted_ = slot;
-            const bool taken =
-                wanted.state == State::Ready &&
-                !files_.stat(path_of(segment_name(wanted.timeline, wanted.number, plan_.segment) +
-                                     std::string(kReadySuffix)));
-            if (taken || (!waited && wanted.state == State::Failed)) {
-                wanted.state =
-                    State::Pending;  // it was handed over before, or a new attempt is asked for
+            const bool taken = wanted.state == State::Ready && !there;
+            if (first && (taken || wanted.state == State::Failed)) {
+                wanted.state = State::Pending;  // handed over before; or a new attempt is asked for
             }
-            waited = true;
             changed_.notify_all();
             if (wanted.state == State::Ready) {
                 return {Kind::Found, {}};
@@ -348,6 +343,15 @@ FeedAnswer WalFeeder::await(std::size_t slot, const Beat& beat) {
         }
         beat();
     }
+}
+
+bool WalFeeder::is_ready(std::size_t slot) {
+    std::string name;
+    {
+        const base::Lock lock(mutex_);
+        name = segment_name(slots_[slot].timeline, slots_[slot].number, plan_.segment);
+    }
+    return files_.stat(path_of(name + std::string(kReadySuffix))).has_value();
 }
 
 FeedAnswer WalFeeder::fail(const Error& error) {

@@ -99,6 +99,7 @@ class WalFeeder {
     FeedAnswer answer_segment(TimelineId timeline, std::uint64_t number, const Beat& beat);
     FeedAnswer make_now(TimelineId timeline, std::uint64_t number, const FeedSegment& segment);
     FeedAnswer await(std::size_t slot, const Beat& beat);
+    bool is_ready(std::size_t slot);
     FeedAnswer fail(const Error& error);
 
     void make_ahead();
