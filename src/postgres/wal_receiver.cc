@@ -65,6 +65,20 @@ Result<base::Fd> lock_spool(const std::string& directory) {
     return lock;
 }
 
+// However a thread's work ends, thrown exceptions included, the others must not wait for it.
+class EndForAll {
+  public:
+    explicit EndForAll(WalShare& share) : share_(share) {}
+
+    EndForAll(const EndForAll&) = delete;
+    EndForAll& operator=(const EndForAll&) = delete;
+
+    ~EndForAll() { share_.end(); }
+
+  private:
+    WalShare& share_;
+};
+
 }  // namespace
 
 WalReceiver::WalReceiver(const PostgresConfig& config, engine::StreamJob& job,
@@ -160,8 +174,7 @@ Result<> WalReceiver::capture_histories(ServerVisit& visit, TimelineId timeline)
     return {};
 }
 
-// ---- Where to begin
-// ---------------------------------------------------------------------------------------------------
+// ---- Where to begin ---------------------------------------------------------------------------
 
 Result<WalStart> WalReceiver::find_start(ServerVisit& visit) {
     const SegmentSize size = visit.cluster.segment_size;
@@ -270,8 +283,7 @@ Result<> WalReceiver::await_side_work() {
     return {};
 }
 
-// ---- Waiting and stopping
-// -----------------------------------------------------------------------------------------------
+// ---- Waiting and stopping ---------------------------------------------------------------------
 
 void WalReceiver::wait_before_retry(const Error& why, Duration pause) {
     const std::string text = why.message() + (why.hint().empty() ? "" : " (" + why.hint() + ")");
@@ -317,18 +329,18 @@ Result<> stream_wal(const PostgresConfig& config, engine::StreamJob& job,
     WalReceiver receiver(config, job, context, share);
     const RepositorySide side{job, context, config.system, share};
     const auto body = [&](std::size_t worker) -> Result<> {
-        Result<> done;
-        if (worker == 0) {
-            done = receiver.run();
-        } else if (worker == 1) {
-            done = WalUploader(side).run();
-        } else if (worker == 2) {
-            done = WalGatherer(side).run();
-        } else {
-            receiver.relay_stop();
+        const EndForAll end(share);
+        switch (worker) {
+            case 0:
+                return receiver.run();
+            case 1:
+                return WalUploader(side).run();
+            case 2:
+                return WalGatherer(side).run();
+            default:
+                receiver.relay_stop();
+                return {};
         }
-        share.end();
-        return done;
     };
     auto outcome = base::run_parallel(4, body);
     receiver.report_end(outcome);

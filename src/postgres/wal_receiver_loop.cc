@@ -117,6 +117,7 @@ Result<> WalReceiver::take(const WalData& data) {
         return stored;
     }
     share_.complain(TroubleSource::Spool, "");
+    lost_slot_.clear();  // the WAL behind it was still there
     received_ = data.start + data.bytes.size();
     unsynced_ += data.bytes.size();
     unnotified_ += data.bytes.size();
@@ -177,8 +178,7 @@ bool WalReceiver::spool_is_full() {
     return full;
 }
 
-// ---- Acknowledging
-// ------------------------------------------------------------------------------------------------------
+// ---- Acknowledging ----------------------------------------------------------------------------
 
 // The end of what would survive the loss that acknowledgement promises to survive.
 Lsn WalReceiver::safe_position() const {
@@ -259,8 +259,7 @@ void WalReceiver::wind_down(ReplicationStream* stream) {
     }
 }
 
-// ---- Reporting
-// ----------------------------------------------------------------------------------------------------------
+// ---- Reporting --------------------------------------------------------------------------------
 
 void WalReceiver::enter(Phase phase) {
     const bool changed = phase_ != phase;

@@ -22,8 +22,7 @@ WalRanges set_of(const std::vector<StreamRange>& ranges) {
     return set;
 }
 
-// ---- WalRanges
-// ------------------------------------------------------------------------------------------------------
+// ---- WalRanges --------------------------------------------------------------------------------
 
 TEST(WalRanges, JoinWhateverTouches) {
     for (const auto& order : std::vector<std::vector<StreamRange>>{
@@ -54,8 +53,7 @@ TEST(WalRanges, FillsTheHoleBetweenTwo) {
     EXPECT_EQ(set.last(1), (StreamRange{1, 10, 40}));
 }
 
-// ---- Where to start
-// -------------------------------------------------------------------------------------------------
+// ---- Where to start ---------------------------------------------------------------------------
 
 struct StartCase {
     const char* name;
@@ -138,8 +136,7 @@ TEST(PlanGap, NamesWhatIsLostOfEachTimeline) {
               std::vector<StreamRange>{});
 }
 
-// ---- Gathering
-// ------------------------------------------------------------------------------------------------------
+// ---- Gathering --------------------------------------------------------------------------------
 
 struct GatherCase {
     const char* name;

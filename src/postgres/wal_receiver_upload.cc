@@ -125,8 +125,7 @@ Result<> check_cluster(repo::Repository& repository, const repo::StreamCatalog& 
     return {};
 }
 
-// ---- The uploader
-// -------------------------------------------------------------------------------------------------------
+// ---- The uploader -----------------------------------------------------------------------------
 
 WalUploader::WalUploader(const RepositorySide& side)
     : side_(side),
