@@ -1,6 +1,7 @@
 // A process that captures WAL, for tests that kill it: stream_receiver CONNINFO SLOT REPOSITORY
 // SPOOL CONTROL LIMIT ACK INTERVAL.
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -53,8 +54,8 @@ void note_base(const std::string& control, const std::string& reason) {
 base::Result<> capture(char** arguments) {
     const std::string control = arguments[5];
     auto local = TRY(store::LocalStore::open(base::real_files(), base::system_clock(), arguments[3],
-                                             store::LocalStore::Create::No));
-    unsigned faults = 0;
+                                             store::LocalStore::Create::Yes));
+    std::atomic<unsigned> faults = 0;
     const auto decide = [&](store::Operation operation, const std::string&) {
         if (operation != store::Operation::Put || !base::real_files().stat(control + "/fail")) {
             return store::Fault::None;
@@ -62,8 +63,13 @@ base::Result<> capture(char** arguments) {
         return ++faults % 3 == 0 ? store::Fault::LoseReply : store::Fault::Fail;
     };
     const auto store = store::with_faults(std::move(local), decide);
-    const auto repository = TRY(repo::Repository::open(*store));
     const test::StreamKeys keys;
+    auto opened = repo::Repository::open(*store);
+    if (!opened && opened.error().code() == base::Code::NotFound) {
+        opened = repo::Repository::create(*store, keys.recipients(), base::system_clock(),
+                                          base::system_random());
+    }
+    const auto repository = TRY(std::move(opened));
     engine::StreamJob job{
         .repository = *repository,
         .host = keys.host,

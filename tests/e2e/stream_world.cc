@@ -57,8 +57,7 @@ OpenDirectory::~OpenDirectory() {
     }
 }
 
-// ---- Server
-// -------------------------------------------------------------------------------------------------------------
+// ---- Server -----------------------------------------------------------------------------------
 
 PgServer::PgServer(std::string directory, int segment_mib)
     : directory_(std::move(directory)), segment_mib_(segment_mib), port_(next_port++) {
@@ -169,8 +168,7 @@ postgres::SegmentSize PgServer::segment_size() const {
     return *postgres::SegmentSize::of(static_cast<std::uint64_t>(segment_mib_) << 20);
 }
 
-// ---- Receiver
-// -----------------------------------------------------------------------------------------------------------
+// ---- Receiver ---------------------------------------------------------------------------------
 
 ReceiverProcess::ReceiverProcess(ReceiverOptions wanted) : options(std::move(wanted)) {
     ::mkdir(options.control.c_str(), 0700);
@@ -215,8 +213,7 @@ void ReceiverProcess::fail(bool on) {
     }
 }
 
-// ---- Repository
-// ---------------------------------------------------------------------------------------------------------
+// ---- Repository -------------------------------------------------------------------------------
 
 StreamRepository::StreamRepository(const std::string& directory) {
     auto opened = store::LocalStore::open(base::real_files(), base::system_clock(), directory,
