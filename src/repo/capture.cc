@@ -45,12 +45,14 @@ Result<std::unique_ptr<Capture>> Capture::begin(Repository& repository, const Ho
                      "the previous backup needs both its maps and its manifest: pack indexes mean "
                      "nothing without it");
     }
+    const auto recipients = TRY(repository.recipients());
     return std::unique_ptr<Capture>(
-        new Capture(repository, host, std::move(request), random, stop, progress));
+        new Capture(repository, host, std::move(request), recipients, random, stop, progress));
 }
 
 Capture::Capture(Repository& repository, const HostKeys& host, CaptureRequest request,
-                 base::Random& random, const base::StopToken& stop, CaptureProgress& progress)
+                 std::span<const crypto::Recipient> recipients, base::Random& random,
+                 const base::StopToken& stop, CaptureProgress& progress)
     : repository_(repository),
       host_(host),
       request_(std::move(request)),
@@ -59,7 +61,7 @@ Capture::Capture(Repository& repository, const HostKeys& host, CaptureRequest re
       progress_(progress),
       backup_(make_backup_id(request_.start, random)),
       keys_(RepositoryKeys::derive(host.secret, repository.id())),
-      session_(Session::begin(repository.recipients(), random)),
+      session_(Session::begin(recipients, random)),
       next_pack_(0),
       uploader_(std::make_unique<Uploader>(repository.store(), 1, 1)) {
     if (request_.previous_manifest != nullptr && !request_.previous_manifest->packs.empty()) {
@@ -317,8 +319,8 @@ Result<Manifest> Capture::commit(base::Timestamp stopped, base::Json details) &&
     TRY(uploader_->finish());
     TRY(stop_.check());
     Manifest m = TRY(manifest(stopped, std::move(details)));
-    const Bytes envelope =
-        crypto::seal_envelope(host_.secret.reveal(), repository_.recipients(), random_);
+    const auto recipients = TRY(repository_.recipients());
+    const Bytes envelope = crypto::seal_envelope(host_.secret.reveal(), recipients, random_);
     const Bytes bytes = TRY(encode_manifest(m, repository_.id(), host_, envelope));
     const ManifestName name{m.system, m.stop, m.expires, m.backup};
     TRY(repository_.store()

@@ -92,7 +92,8 @@ class Capture {
     struct Lane;
     struct MapWriter;
     Capture(Repository& repository, const HostKeys& host, CaptureRequest request,
-            base::Random& random, const base::StopToken& stop, CaptureProgress& progress);
+            std::span<const crypto::Recipient> recipients, base::Random& random,
+            const base::StopToken& stop, CaptureProgress& progress);
     void exclude_expiring_packs();
     Result<> store_changed(Lane& lane, FileCapture& file, std::uint64_t first_page, BytesView bytes,
                            const std::vector<bool>& changed);

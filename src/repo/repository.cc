@@ -29,6 +29,20 @@ Json describe(const Id128& id, const std::vector<crypto::Recipient>& recipients,
     return json;
 }
 
+// Each once, and enough of them that one lost key loses nothing.
+Result<> normalize(std::vector<crypto::Recipient>& recipients) {
+    std::sort(recipients.begin(), recipients.end());
+    recipients.erase(std::unique(recipients.begin(), recipients.end()), recipients.end());
+    if (recipients.size() < 2) {
+        return Error(Code::Refused, "a repository needs at least two recipients, " +
+                                        std::to_string(recipients.size()) + " given")
+            .hint(
+                "One lost key must not lose every backup: make a second one with 'age-keygen' and "
+                "keep it elsewhere.");
+    }
+    return {};
+}
+
 Result<> refuse_foreign_contents(store::ObjectStore& store) {
     std::string found;
     const auto stop_at_first = [&found](const store::ObjectInfo& object) -> Result<> {
@@ -53,15 +67,7 @@ Result<> refuse_foreign_contents(store::ObjectStore& store) {
 Result<std::unique_ptr<Repository>> Repository::create(store::ObjectStore& store,
                                                        std::vector<crypto::Recipient> recipients,
                                                        base::Clock& clock, base::Random& random) {
-    std::sort(recipients.begin(), recipients.end());
-    recipients.erase(std::unique(recipients.begin(), recipients.end()), recipients.end());
-    if (recipients.size() < 2) {
-        return Error(Code::Refused, "a repository needs at least two recipients, " +
-                                        std::to_string(recipients.size()) + " given")
-            .hint(
-                "One lost key must not lose every backup: make a second one with 'age-keygen' and "
-                "keep it elsewhere.");
-    }
+    TRY(normalize(recipients));
     const auto present = store.stat(std::string(kRepositoryObject));
     if (present) {
         return Error(Code::Conflict, "'" + store.describe() + "' already holds a repository")
@@ -72,7 +78,7 @@ Result<std::unique_ptr<Repository>> Repository::create(store::ObjectStore& store
     const std::string text = describe(id, recipients, clock.now()).dump(2) + "\n";
     TRY(store.put(std::string(kRepositoryObject), base::view(text))
             .during("creating the repository at '" + store.describe() + "'"));
-    return std::unique_ptr<Repository>(new Repository(store, id, std::move(recipients)));
+    return std::unique_ptr<Repository>(new Repository(store, id, recipients, recipients));
 }
 
 namespace {
@@ -89,11 +95,25 @@ Result<std::vector<crypto::Recipient>> parse_recipients(const Json& json) {
 
 }  // namespace
 
-Result<std::unique_ptr<Repository>> Repository::open(store::ObjectStore& store) {
+Result<std::span<const crypto::Recipient>> Repository::recipients() const {
+    if (recipients_.empty()) {
+        return Error(Code::Refused, "nothing says whom to seal to")
+            .hint("List the recipients in lifeboat.yaml.");
+    }
+    return std::span<const crypto::Recipient>(recipients_);
+}
+
+Result<std::unique_ptr<Repository>> Repository::open(store::ObjectStore& store,
+                                                     std::vector<crypto::Recipient> recipients) {
+    if (!recipients.empty()) {
+        TRY(normalize(recipients));
+    }
     auto bytes = store.get(std::string(kRepositoryObject));
     if (!bytes && bytes.error().code() == Code::NotFound) {
         return Error(Code::NotFound, "there is no repository at '" + store.describe() + "'")
-            .hint("Check 'repositories' in lifeboat.yaml, or create it with 'lifeboat init'.");
+            .hint(
+                "If it lies on a disk of its own, mount its disk; else correct 'repositories' in "
+                "lifeboat.yaml, or create it with 'lifeboat init'.");
     }
     const base::Bytes text =
         TRY(std::move(bytes).during("opening the repository at '" + store.describe() + "'"));
@@ -111,8 +131,9 @@ Result<std::unique_ptr<Repository>> Repository::open(store::ObjectStore& store) 
     }
     const std::string id_text = TRY(json.text("repository"));
     const Id128 id = TRY(parse_id(id_text));
-    auto recipients = TRY(parse_recipients(json));
-    return std::unique_ptr<Repository>(new Repository(store, id, std::move(recipients)));
+    auto claimed = TRY(parse_recipients(json));
+    return std::unique_ptr<Repository>(
+        new Repository(store, id, std::move(recipients), std::move(claimed)));
 }
 
 Result<> Repository::register_writer(const HostKeys& keys, std::string_view host_name,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,12 +22,19 @@ class Repository {
                                                       std::vector<crypto::Recipient> recipients,
                                                       base::Clock& clock, base::Random& random);
     // NotFound with a hint when there is no repository; Unsupported when it is of a newer format.
-    // `store` must outlive it.
-    static Result<std::unique_ptr<Repository>> open(store::ObjectStore& store);
+    // `store` must outlive it. `recipients` are whom its writers seal to, and come from the
+    // configuration: what the store says of recipients is a claim that whoever can write to it may
+    // have changed (P4). With none, it can be read but not written.
+    static Result<std::unique_ptr<Repository>> open(store::ObjectStore& store,
+                                                    std::vector<crypto::Recipient> recipients = {});
 
     const Id128& id() const { return id_; }
 
-    const std::vector<crypto::Recipient>& recipients() const { return recipients_; }
+    // Whom new data is sealed to: Refused unless two or more were given.
+    Result<std::span<const crypto::Recipient>> recipients() const;
+
+    // Whom lifeboat.json names; for people, never for sealing.
+    const std::vector<crypto::Recipient>& claimed_recipients() const { return claimed_; }
 
     store::ObjectStore& store() const { return store_; }
 
@@ -41,12 +49,17 @@ class Repository {
     Result<OpenedManifest> load(const ManifestName& name, const ReaderKeys& keys) const;
 
   private:
-    Repository(store::ObjectStore& store, Id128 id, std::vector<crypto::Recipient> recipients)
-        : store_(store), id_(id), recipients_(std::move(recipients)) {}
+    Repository(store::ObjectStore& store, Id128 id, std::vector<crypto::Recipient> recipients,
+               std::vector<crypto::Recipient> claimed)
+        : store_(store),
+          id_(id),
+          recipients_(std::move(recipients)),
+          claimed_(std::move(claimed)) {}
 
     store::ObjectStore& store_;
     Id128 id_;
     std::vector<crypto::Recipient> recipients_;
+    std::vector<crypto::Recipient> claimed_;
 };
 
 }  // namespace lifeboat::repo

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "repo/stream.h"
 #include "tests/support/expect.h"
 #include "tests/support/repo_world.h"
 
@@ -22,8 +23,8 @@ TEST_F(RepositoryTest, OpensAsItWasCreated) {
     const auto opened = Repository::open(*world.store);
     ASSERT_TRUE(ok(opened));
     EXPECT_EQ((*opened)->id(), world.repository->id());
-    EXPECT_EQ((*opened)->recipients(), world.repository->recipients());
-    EXPECT_EQ((*opened)->recipients().size(), 2U);
+    EXPECT_EQ((*opened)->claimed_recipients(), world.repository->claimed_recipients());
+    EXPECT_EQ((*opened)->claimed_recipients().size(), 2U);
 }
 
 TEST_F(RepositoryTest, IsCreatedOnceAndOnlyInAnEmptyPlace) {
@@ -47,6 +48,61 @@ TEST_F(RepositoryTest, NeedsTwoRecipientsThatDiffer) {
     EXPECT_TRUE(
         fails(Repository::create(*empty, {one, one}, world.clock, *world.random), Code::Refused));
     EXPECT_TRUE(fails(Repository::create(*empty, {}, world.clock, *world.random), Code::Refused));
+}
+
+// Whoever can write to the store can write a name into lifeboat.json. Nothing is sealed to it.
+TEST_F(RepositoryTest, P4_TheStoreCannotAddARecipient) {
+    const auto thief = crypto::Identity::generate(*world.random);
+    std::string text(base::text(world.bytes("lifeboat.json")));
+    const std::size_t at = text.find("\"age1");
+    ASSERT_NE(at, std::string::npos);
+    text.insert(at, "\"" + thief.recipient().text() + "\", ");
+    world.replace("lifeboat.json", base::view(text));
+
+    auto opened = Repository::open(*world.store, world.keys.recipients());
+    ASSERT_TRUE(ok(opened));
+    EXPECT_EQ((*opened)->claimed_recipients().size(), 3U);
+    const test::Tree tree{{"base/1/1", test::table_like(1, 40'000)}};
+    ASSERT_TRUE(ok(test::capture_tree(**opened, world.keys.host, {.tree = &tree}, world.clock,
+                                      *world.random)));
+    StreamWriter writer(**opened, world.keys.host, "prod", world.clock, *world.random);
+    StreamPut piece;
+    piece.range = {1, 0x1000000, 0x1000000 + 64};
+    piece.expires = policy::ExpiryDay::of(world.clock.now());
+    piece.source = 1;
+    piece.segment_size = 1 << 20;
+    piece.major = 15;
+    ASSERT_TRUE(ok(writer.put(piece, Bytes(64))));
+
+    for (const std::string& name : world.names("s/")) {
+        const Bytes object = world.bytes(name);
+        const std::string_view all = base::text(object);
+        if (all.find("age-encryption.org/v1") == std::string_view::npos) {
+            EXPECT_NE(name.find(".map"), std::string::npos) << name;  // sealed under the map key
+            continue;
+        }
+        std::size_t stanzas = 0;
+        for (std::size_t i = all.find("-> X25519 "); i != std::string_view::npos;
+             i = all.find("-> X25519 ", i + 1)) {
+            ++stanzas;
+        }
+        EXPECT_EQ(stanzas, 2U) << name;
+    }
+    ReaderKeys keys({thief}, std::nullopt, {world.keys.host.signing_key().verify_key()});
+    const auto backups = (*opened)->backups("prod");
+    ASSERT_TRUE(ok(backups));
+    EXPECT_TRUE(fails((*opened)->load(backups->front(), keys), Code::Denied));
+}
+
+TEST_F(RepositoryTest, CannotBeWrittenByWhoNamesNoRecipients) {
+    const auto opened = Repository::open(*world.store);
+    ASSERT_TRUE(ok(opened));
+    const test::Tree tree{{"a", test::noise(1, 10)}};
+    EXPECT_TRUE(fails(
+        test::capture_tree(**opened, world.keys.host, {.tree = &tree}, world.clock, *world.random),
+        Code::Refused));
+    const auto one = world.keys.identities[0].recipient();
+    EXPECT_TRUE(fails(Repository::open(*world.store, {one}), Code::Refused));
 }
 
 TEST_F(RepositoryTest, DamagedOrNewerDescriptionsAreRefused) {

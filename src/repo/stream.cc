@@ -155,12 +155,13 @@ StreamWriter::StreamWriter(Repository& repository, const HostKeys& host, std::st
       random_(random),
       keys_(RepositoryKeys::derive(host.secret, repository.id())) {}
 
-Session& StreamWriter::session() {
+Result<Session*> StreamWriter::session() {
     if (!session_ || clock_.steady() - session_start_ > kSessionLife) {
-        session_ = Session::begin(repository_.recipients(), random_);
+        const auto recipients = TRY(repository_.recipients());
+        session_ = Session::begin(recipients, random_);
         session_start_ = clock_.steady();
     }
-    return *session_;
+    return &*session_;
 }
 
 Result<> StreamWriter::put(const StreamPut& put, BytesView bytes) {
@@ -188,7 +189,8 @@ Result<> StreamWriter::put(const StreamPut& put, const Read& read) {
     const StreamName name{put.kind, system_, put.expires, put.range};
     const auto writing = "writing '" + name.text() + "'";
     TRY(check_put(put).during(writing));
-    Session& session = this->session();
+    const Session* const open = TRY(session().during(writing));
+    const Session& session = *open;
     const Id128 pack = random_id(random_);
     StreamLabel label;
     label.source = put.source;

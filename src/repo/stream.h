@@ -64,7 +64,7 @@ class StreamWriter {
     Result<> put_history(std::uint32_t timeline, BytesView contents);
 
   private:
-    Session& session();
+    Result<Session*> session();
     Result<std::array<base::Byte, 16>> digest(const StreamPut& put, const Read& read) const;
     Result<> settle_conflict(const StreamName& name, const std::array<base::Byte, 16>& content,
                              base::Error error) const;

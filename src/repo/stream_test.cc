@@ -369,7 +369,7 @@ TEST_F(StreamTest, T13_EveryStoreErrorKeepsItsCode) {
                 std::move(copy), [&, fault](store::Operation, const std::string&) {
                     return armed && calls++ >= call ? fault : store::Fault::None;
                 });
-            const auto repository = Repository::open(*faulty);
+            const auto repository = Repository::open(*faulty, world.keys.recipients());
             ASSERT_TRUE(ok(repository));
             const auto catalog = StreamCatalog::load(**repository, "prod");
             ASSERT_TRUE(ok(catalog));

@@ -106,22 +106,26 @@ void judge_clock(const World& world, const OpenRepository& repository, Findings&
     }
 }
 
+// What the store says of recipients is a claim; new data is sealed as the configuration says.
 void judge_recipients(const config::Config& config, const repo::Repository& repository,
                       Findings& out) {
-    if (repository.recipients().size() < 2) {
-        out.push_back({Severity::Error, "recipients",
-                       "There is one only: when its key is lost, every backup is.",
-                       "Make a new repository with two recipients, and back up to it."});
-    }
+    std::vector<crypto::Recipient> stray = repository.claimed_recipients();
     for (const std::string& text : config.recipients) {
         const auto wanted = crypto::Recipient::parse(text);
-        const auto& there = repository.recipients();
-        if (wanted && std::find(there.begin(), there.end(), *wanted) == there.end()) {
-            out.push_back(
-                {Severity::Warn, "recipients",
-                 "The configuration names " + text + ", for whom this repository is not sealed.",
-                 "Correct 'recipients' in '" + config.file + "'."});
+        if (wanted && std::erase(stray, *wanted) == 0) {
+            out.push_back({Severity::Warn, "recipients",
+                           "The configuration names " + text +
+                               ", which came after the repository was made: older backups do not "
+                               "open for it.",
+                           "Correct 'recipients' in '" + config.file + "', if that is no intent."});
         }
+    }
+    for (const crypto::Recipient& recipient : stray) {
+        out.push_back({Severity::Warn, "recipients",
+                       "The repository's 'lifeboat.json' names " + recipient.text() +
+                           ", which the configuration does not: new backups are not sealed to it.",
+                       "If nobody here took it out of '" + config.file +
+                           "', somebody else writes to the repository: look who."});
     }
 }
 

@@ -136,11 +136,11 @@ Result<Opened> open_or_create(const World& world, const InitRequest& request,
     if (created.error().code() != Code::Conflict) {
         return std::move(created).error();
     }
-    opened.repository = TRY(repo::Repository::open(*opened.store));
+    opened.repository = TRY(repo::Repository::open(*opened.store, recipients.points));
     opened.joined = true;
     std::vector<crypto::Recipient> wanted = recipients.points;
     std::sort(wanted.begin(), wanted.end());
-    const auto& there = opened.repository->recipients();
+    const auto& there = opened.repository->claimed_recipients();
     if (!std::includes(there.begin(), there.end(), wanted.begin(), wanted.end())) {
         return Error(Code::Conflict, "the repository at '" + request.repository_url +
                                          "' is sealed to other recipients")

@@ -57,7 +57,7 @@ TEST_F(InitTest, TheConfigurationThatItWritesOpens) {
     Installation installation = world_.open();
     const auto repository = installation.repository();
     ASSERT_TRUE(ok(repository));
-    EXPECT_EQ((*repository)->repository->recipients().size(), 2U);
+    EXPECT_EQ((*repository)->repository->claimed_recipients().size(), 2U);
     EXPECT_EQ(installation.config().systems.front().name, "main");
 }
 

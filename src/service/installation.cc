@@ -47,6 +47,20 @@ std::string Installation::state_path(std::string_view name) const {
     return base::join(config_.site.state, name);
 }
 
+namespace {
+
+Result<std::vector<crypto::Recipient>> parse_recipients(const config::Config& config) {
+    std::vector<crypto::Recipient> recipients;
+    for (const std::string& text : config.recipients) {
+        const auto recipient = TRY(
+            crypto::Recipient::parse(text).during("reading 'recipients' of '" + config.file + "'"));
+        recipients.push_back(recipient);
+    }
+    return recipients;
+}
+
+}  // namespace
+
 Result<OpenRepository*> Installation::repository(const std::string& name) {
     if (config_.repositories.empty()) {
         return Error(Code::InvalidInput, "no repository is configured")
@@ -66,7 +80,9 @@ Result<OpenRepository*> Installation::repository(const std::string& name) {
     open->url = wanted->url;
     open->store = TRY(world_->open_store(wanted->url, World::Place::MustExist)
                           .during("opening repository '" + wanted->name + "'"));
-    open->repository = TRY(repo::Repository::open(*open->store));
+    auto recipients = TRY(parse_recipients(config_));
+    open->repository = TRY(repo::Repository::open(*open->store, std::move(recipients))
+                               .during("opening repository '" + wanted->name + "'"));
     for (const std::string& text : wanted->signers) {
         const crypto::VerifyKey key = TRY(crypto::VerifyKey::parse(text).during(
             "reading 'signers' of repository '" + wanted->name + "'"));
@@ -127,11 +143,15 @@ Result<> check_identity_fits(const crypto::IdentityFile& file, const repo::Repos
                                        ", this one is " + base::hex(repository.id()))
             .hint("Use the recovery key that was made for this repository.");
     }
-    const auto& recipients = repository.recipients();
+    const auto& claimed = repository.claimed_recipients();
+    const auto configured = TRY(repository.recipients());
+    const auto is_among = [](const auto& recipients, const crypto::Identity& identity) {
+        return std::find(recipients.begin(), recipients.end(), identity.recipient()) !=
+               recipients.end();
+    };
     const bool fits = std::any_of(
         file.identities.begin(), file.identities.end(), [&](const crypto::Identity& identity) {
-            return std::find(recipients.begin(), recipients.end(), identity.recipient()) !=
-                   recipients.end();
+            return is_among(configured, identity) || is_among(claimed, identity);
         });
     if (!fits && !file.identities.empty()) {
         return Error(Code::Denied, "no key in the identity file is a recipient of this repository")
@@ -158,7 +178,10 @@ Result<std::unique_ptr<repo::ReaderKeys>> Installation::reader_keys(
     auto identity = TRY(read_identity(choice));
     std::vector<crypto::Identity> identities;
     if (identity) {
-        TRY(check_identity_fits(*identity, *repository.repository));
+        const std::string path =
+            !choice.file.empty() ? choice.file : config_.keys.identity.value_or("");
+        TRY(check_identity_fits(*identity, *repository.repository)
+                .during("opening repository '" + repository.name + "' with '" + path + "'"));
         for (const std::string& text : identity->signers) {
             const crypto::VerifyKey key = TRY(
                 crypto::VerifyKey::parse(text).during("reading '# signer:' of the identity file"));

@@ -68,7 +68,7 @@ class Host {
 
   private:
     Result<Manifest> try_back_up(std::size_t i) {
-        const auto repository = TRY(Repository::open(store_));
+        const auto repository = TRY(Repository::open(store_, keys_.recipients()));
         const auto backups = TRY(repository->backups("prod"));
         ReaderKeys keys = keys_.host_reader();
         test::CaptureJob job{.tree = &generations()[i], .pack_target = 20'000};

@@ -59,11 +59,11 @@ struct Acknowledged {
 // earlier one.
 Acknowledged run(store::ObjectStore& store, base::Clock& clock, std::uint64_t seed) {
     Acknowledged done;
-    const auto repository = Repository::open(store);
+    const test::RepoKeys keys(5);
+    const auto repository = Repository::open(store, keys.recipients());
     if (!repository) {
         return done;
     }
-    const test::RepoKeys keys(5);
     const auto random = base::seeded_random(seed);
     StreamWriter writer(**repository, keys.host, "prod", clock, *random);
     for (std::size_t i = 0; i < script().size(); ++i) {

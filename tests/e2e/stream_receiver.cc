@@ -64,7 +64,7 @@ base::Result<> capture(char** arguments) {
     };
     const auto store = store::with_faults(std::move(local), decide);
     const test::StreamKeys keys;
-    auto opened = repo::Repository::open(*store);
+    auto opened = repo::Repository::open(*store, keys.recipients());
     if (!opened && opened.error().code() == base::Code::NotFound) {
         opened = repo::Repository::create(*store, keys.recipients(), base::system_clock(),
                                           base::system_random());

@@ -220,7 +220,7 @@ StreamRepository::StreamRepository(const std::string& directory) {
                                           store::LocalStore::Create::Yes);
     EXPECT_TRUE(ok(opened));
     store = std::move(opened).value();
-    auto there = repo::Repository::open(*store);
+    auto there = repo::Repository::open(*store, keys.recipients());
     if (!there) {
         there = repo::Repository::create(*store, keys.recipients(), base::system_clock(),
                                          base::system_random());
