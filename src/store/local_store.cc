@@ -89,7 +89,6 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(base::Files& files, base::C
     if (create == Create::Yes) {
         TRY(base::create_directories(files, path).during("creating store '" + path + "'"));
         TRY(store->check_writable());
-        return store;
     }
     auto found = files.stat(path);
     if (!found) {
@@ -101,9 +100,26 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(base::Files& files, base::C
                   "repository with 'lifeboat init'.");
     }
     if (found->kind != FileKind::Directory) {
-        return Error(Code::InvalidInput, "'" + path + "' is not a directory");
+        return Error(Code::InvalidInput, "'" + path + "' is not a directory")
+            .hint("Name the directory that holds the repository in its 'url'.");
     }
+    store->root_inode_ = found->inode;
     return store;
+}
+
+Result<> LocalStore::check_root() const {
+    const auto root = files_.stat(directory_);
+    if (!root && is_missing(root.error())) {
+        return Error(Code::Unavailable,
+                     "the directory '" + directory_ + "' of the store is missing")
+            .hint("Mount the disk that holds '" + directory_ + "', or restore the directory.");
+    }
+    if (root && root->inode != root_inode_) {
+        return Error(Code::Unavailable, "'" + directory_ + "' is another directory than before")
+            .hint("Mount the disk that holds '" + directory_ +
+                  "'; if the store was moved or copied there on purpose, start lifeboat anew.");
+    }
+    return {};
 }
 
 Result<> LocalStore::check_writable() {
@@ -120,6 +136,7 @@ Result<> LocalStore::check_writable() {
 
 Result<> LocalStore::put(const std::string& name, BytesView bytes) {
     TRY(check_put(name, bytes.size()));
+    TRY(check_root().during("putting object '" + name + "'"));
     auto written = make_directories(name);
     if (written) {
         written = write_object(name, join(directory_, name), bytes);
@@ -268,6 +285,7 @@ Result<ObjectInfo> LocalStore::stat(const std::string& name) {
 }
 
 Result<> LocalStore::list(const std::string& prefix, const Each& each) {
+    TRY(check_root().during("listing store '" + directory_ + "'"));
     return walk(directory_, "", prefix, each);
 }
 
@@ -397,11 +415,9 @@ Error LocalStore::explain(Error error, std::uint64_t needed) {
             "'.");
     }
     if (is_missing(error)) {
-        const auto root = files_.stat(directory_);
-        if (!root && is_missing(root.error())) {
-            return Error(Code::Unavailable,
-                         "the directory '" + directory_ + "' of the store is missing")
-                .hint("Mount the disk that holds '" + directory_ + "', or restore the directory.");
+        auto root = check_root();
+        if (!root) {
+            return std::move(root).error();
         }
     }
     return error;

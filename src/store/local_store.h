@@ -22,7 +22,9 @@ namespace lifeboat::store {
 //
 // When the last fsync of a put or remove fails, what a power cut would leave is not known, and it
 // is OutcomeUnknown. A directory that has gone (a disk that is not mounted) is Unavailable, never
-// NotFound or an empty list: it proves nothing absent.
+// NotFound or an empty list: it proves nothing absent. Nor is anything put into what stands in its
+// place then, the empty mount point: it would be acknowledged, and out of sight once the disk is
+// back.
 //
 // `files` and `clock` must outlive the store.
 class LocalStore final : public ObjectStore {
@@ -59,6 +61,7 @@ class LocalStore final : public ObjectStore {
 
     LocalStore(base::Files& files, base::Clock& clock, std::string directory);
     base::Result<> check_writable();
+    base::Result<> check_root() const;
     base::Result<Located> locate(const std::string& name);
     base::Result<std::unique_ptr<base::File>> open_object(const std::string& name);
     base::Result<> make_directories(const std::string& name);
@@ -74,6 +77,9 @@ class LocalStore final : public ObjectStore {
     base::Files& files_;
     base::Clock& clock_;
     const std::string directory_;
+    // Of the directory when it was opened. The device is not compared: the same disk, mounted
+    // again, may have another number.
+    std::uint64_t root_inode_ = 0;
     base::Mutex mutex_;
     // Directories whose entry in their parent is durable, with the inode that was seen there.
     std::map<std::string, std::uint64_t> durable_ LB_GUARDED_BY(mutex_);

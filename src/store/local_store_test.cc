@@ -231,6 +231,24 @@ TEST_F(LocalStoreTest, ProvesNothingAbsentWhenItsDirectoryHasGone) {
         << "a put must not fill the mount point of a disk that is not there";
 }
 
+TEST_F(LocalStoreTest, P1_PutsNothingIntoTheMountPointOfADiskThatHasGone) {
+    ASSERT_TRUE(store->put("s/a", {}));
+    ASSERT_TRUE(ok(files.rename("/disk/store", "/disk/away", base::Replace::No)));
+    ASSERT_TRUE(ok(files.create_directory("/disk/store", 0700)));
+    EXPECT_TRUE(fails(store->put("s/b", {}), Code::Unavailable));
+    EXPECT_TRUE(fails(store->get("s/a"), Code::Unavailable));
+    EXPECT_TRUE(fails(store->stat("s/a"), Code::Unavailable));
+    EXPECT_TRUE(fails(list_all(*store, ""), Code::Unavailable));
+    const auto left = files.list("/disk/store");
+    ASSERT_TRUE(ok(left));
+    EXPECT_TRUE(left->empty());
+
+    ASSERT_TRUE(ok(files.remove_directory("/disk/store")));
+    ASSERT_TRUE(ok(files.rename("/disk/away", "/disk/store", base::Replace::No)));
+    EXPECT_TRUE(ok(store->put("s/b", {})));
+    EXPECT_EQ(names(), Names({"s/a", "s/b"}));
+}
+
 // ---- Hostile or damaged contents ----------------------------------------------------------------
 
 class HostileStore : public LocalStoreTest {
