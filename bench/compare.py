@@ -12,12 +12,13 @@ import time
 from ground import Ground, median  # first: it finds scripts/lib
 
 import contenders
+import replay
 import screen
 import under_load
 from lifeboat import Lifeboat
 from machine import Failed, Place, ask_to_stop_on_signals
 
-SECTIONS = ('full', 'restore', 'incremental', 'wal', 'verify')
+SECTIONS = ('full', 'restore', 'incremental', 'wal', 'replay', 'verify')
 DOCUMENT = pathlib.Path(__file__).resolve().parent.parent / 'docs' / 'benchmarks.md'
 BEGIN, END = '<!-- results: bench/compare --record writes between these lines -->\n', '<!-- end of results -->\n'
 CHANGES = (0.001, 0.01, 0.05)  # shares of all pages; the middle one has a budget
@@ -106,6 +107,17 @@ class Comparison:
                     lag = f', lag p99 {screen.seconds(percentile(run.lags, 0.99))}' if run.lags else ''
                     step.said = f'{run.rate:.0f} transactions/s{lag}'
 
+    def replay(self):
+        with screen.step(f'{self.options.seconds} s of pgbench to be replayed') as step:
+            history = replay.History(self.ground, self.options.seconds)
+            step.said = f'{screen.size(history.bytes)} of WAL'
+        for _ in range(self.options.runs):
+            for feeder, action in ((replay.Fed, history.fed), (replay.Copied, history.copied)):
+                with screen.step(f'replay: {feeder.name}') as step:
+                    run = self.note('replay', feeder, action())
+                    step.said = f'{screen.seconds(run.seconds)}, {history.bytes / run.seconds / 1e6:.0f} MB/s of WAL'
+        history.clear()
+
     def run(self):
         self.prepare()
         if self.wants('full', 'restore', 'verify'):
@@ -114,6 +126,8 @@ class Comparison:
             self.incremental()
         if self.wants('wal'):
             self.wal()
+        if self.wants('replay'):
+            self.replay()
 
     # ---- What came of it ---------------------------------------------------------------------------------------------
 
@@ -146,9 +160,14 @@ class Comparison:
             most('the same: bytes stored, of pgBackRest\'s', 0.5, self.ratio(one, 'pgBackRest', 'stored')),
             most('WAL: time until it is in the repository, p99 under full load', 1.0, percentile(lags, 0.99), ' s'),
             least('WAL: the primary\'s throughput, of that with nothing attached', 0.97, alone and streaming and streaming / alone),
+            least('WAL feed: speed of replay, of that from a local directory', 0.95, self.replay_speed()),
             least('verify all data', 1.0, verify and self.bytes / verify / 1e9, ' GB/s'),
         ]
         return [('what', 'budget', 'measured', '')] + [row for row in rows if row]
+
+    def replay_speed(self):
+        fed, copied = self.value('replay', 'Lifeboat'), self.value('replay', 'cp')
+        return fed and copied and copied / fed
 
     def details(self):
         """One table for each section: every contender, its median, the spread, and its ratio to ours."""
