@@ -123,12 +123,19 @@ struct LandedFile {
 };
 
 // What a restored tree looks like to the restore room.
+// A directory outside of the tree, reached through a symbolic link in it: a tablespace. Others may
+// keep things in it beside ours.
+struct LandingLink {
+    std::string path;  // in the tree
+    std::string to;    // absolute
+    std::string own;   // the one name in `to` that belongs to the tree; empty: all of it does
+};
+
 struct Landing {
     std::vector<ExtraFile> extra;
     std::vector<std::string> directories;  // must exist although nothing was captured in them
     std::string last;  // the path that lands after everything else is durable (P5); empty: none
-    std::vector<std::pair<std::string, std::string>>
-        links;             // (path in the tree, absolute target): created before their contents
+    std::vector<LandingLink> links;  // created before their contents
     std::string pid_file;  // its first line is the pid of a server at work in the tree; empty: none
     // Made from what landed, and written just before `last`: a listing in the system's own format.
     // May be empty.

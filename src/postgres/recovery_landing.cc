@@ -31,7 +31,8 @@ bool is_named_like(const OutsideFile& file, std::string_view part) {
 Result<> add_tablespaces(const BackupDetails& d, const LandingRequest& request, Landing& landing) {
     std::vector<TablespaceLink> links = TRY(place_tablespaces(d, request.remap, request.target));
     for (const TablespaceLink& link : links) {
-        landing.links.emplace_back("pg_tblspc/" + std::to_string(link.oid), link.path);
+        landing.links.push_back(
+            {"pg_tblspc/" + std::to_string(link.oid), link.path, d.version_directory});
     }
     if (d.tablespace_map.empty()) {
         return {};

@@ -72,6 +72,7 @@ class Apply {
   private:
     Result<> prepare();
     Result<> make_links();
+    Result<> make_link(const std::string& path, const std::string& to);
     Result<> land_files();
     void remember(const Error& error);
     Result<> produce(repo::MapIndex& index);
@@ -82,6 +83,7 @@ class Apply {
     Result<> work(ApplyReport& report);
     Result<> make_directories();
     Result<> make_directory(const std::string& relative, std::uint32_t mode);
+    Result<> clear_way(const std::string& relative);
     Result<> write_extras();
     Result<> write_extra(const engine::ExtraFile& extra);
     Result<> drop_leftovers();
@@ -152,6 +154,7 @@ Result<> Apply::make_directory(const std::string& relative, std::uint32_t mode) 
                                         "'");  // they would leave the target
     }
     TRY(make_directory(base::parent_of(relative), 0700));
+    TRY(clear_way(relative));
     auto made = files_.create_directory(absolute(request_.target, relative), mode);
     if (!made && made.error().code() != Code::Conflict) {
         return std::move(made).during("creating the directory '" + relative + "'");
@@ -162,22 +165,47 @@ Result<> Apply::make_directory(const std::string& relative, std::uint32_t mode) 
     return {};
 }
 
+// Where a directory belongs, an older tree may have a file, or a link to elsewhere (a pg_wal on
+// another disk): through it, files would leave the sweep and the barrier.
+Result<> Apply::clear_way(const std::string& relative) {
+    if (ground_ == Ground::Fresh) {
+        return {};
+    }
+    const std::string path = absolute(request_.target, relative);
+    const auto stat = files_.lstat(path);
+    if (!stat || stat->kind == base::FileKind::Directory) {
+        return {};
+    }
+    return files_.remove(path).during("making way for the directory '" + relative + "'");
+}
+
 Result<> Apply::make_links() {
-    for (const auto& [path, to] : request_.landing.links) {
+    for (const auto& [path, to, own_name] : request_.landing.links) {
         TRY(base::create_directories(files_, to).during("creating the tablespace directory"));
         TRY(own(to));
         TRY(make_directory(base::parent_of(path), 0700));
-        const std::string link = absolute(request_.target, path);
-        const bool there = TRY(base::exists(files_, link));
-        if (there) {
-            TRY(files_.remove(link).during("replacing the link '" + path + "'"));
-        }
-        TRY(files_.symlink(to, link).during("linking '" + path + "'"));
-        TRY(own(link));
+        TRY(make_link(path, to).during("linking '" + path + "'"));
         directories_.insert(path);
         kept_.insert(path);
     }
     return {};
+}
+
+// Durable before anything is landed behind it: the link is what tells the next run that the files
+// there are ours.
+Result<> Apply::make_link(const std::string& path, const std::string& to) {
+    const std::string link = absolute(request_.target, path);
+    const auto old = files_.read_link(link);
+    if (old && *old == to) {
+        return {};
+    }
+    const bool there = TRY(base::exists(files_, link));
+    if (there) {
+        TRY(files_.remove(link));
+    }
+    TRY(files_.symlink(to, link));
+    TRY(own(link));
+    return files_.sync_directory(base::parent_of(link));
 }
 
 Result<> Apply::land_files() {
@@ -354,11 +382,7 @@ Result<> Apply::drop_leftovers() {
     }
     std::set<std::string> keep = kept_;
     keep.insert(std::string(kMarkerFile));
-    std::set<std::string> through;
-    for (const auto& [path, to] : request_.landing.links) {
-        through.insert(path);
-    }
-    return remove_leftovers(files_, request_.target, keep, through);
+    return remove_leftovers(files_, request_.target, keep, request_.landing.links);
 }
 
 Result<> Apply::write_listing() {
@@ -380,7 +404,7 @@ Result<> Apply::write_listing() {
 Result<> Apply::make_durable() {
     TRY(context_.stop.check());
     TRY(files_.sync_filesystem(request_.target).during("making the restored files durable"));
-    for (const auto& [path, to] : request_.landing.links) {
+    for (const auto& [path, to, own_name] : request_.landing.links) {
         TRY(files_.sync_filesystem(to).during("making the tablespace '" + to + "' durable"));
     }
     return {};

@@ -32,7 +32,7 @@ void write(base::Files& files, const std::string& path, base::BytesView bytes) {
 
 TEST(Apply, RestoresEveryFileToTheByte) {
     RestoreWorld world(small_cluster());
-    for (const std::size_t workers : {1, 3}) {
+    for (const std::size_t workers : {1U, 3U}) {
         SimFiles files;
         world.request.workers = workers;
         const auto report = world.apply(files);
@@ -65,6 +65,44 @@ TEST(Apply, RefusesATargetThatIsNotEmptyAndLeavesItAlone) {
     EXPECT_THAT(report.error().message(), HasSubstr("'/restored' is not empty"));
     EXPECT_THAT(report.error().hint(), HasSubstr("--delta"));
     EXPECT_EQ(tree_of(files, "/restored"), before);
+}
+
+TEST(Apply, ADeltaIsRefusedWhereNothingOfTheKindStands) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    write(files, "/restored/precious", base::view("x"));
+    const Tree before = tree_of(files, "/restored");
+    world.request.existing = Existing::Delta;
+    const auto report = world.apply(files);
+    ASSERT_TRUE(fails(report, Code::Refused));
+    EXPECT_THAT(report.error().message(), HasSubstr("'/restored' holds no 'global/pg_control'"));
+    EXPECT_EQ(tree_of(files, "/restored"), before);
+}
+
+TEST(Apply, P9_AKillBeforeTheMarkerStandsIsNoObstacle) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    write(files, "/restored/.tmp-0123456789abcdef", base::view("{\"form"));
+    write(files, "/restored/lost+found/rescued", base::view("the file system's own"));
+    ASSERT_TRUE(ok(world.apply(files)));
+    EXPECT_TRUE(files.stat("/restored/lost+found/rescued").has_value());
+    ASSERT_TRUE(ok(files.remove("/restored/lost+found/rescued")));
+    EXPECT_EQ(tree_of(files, "/restored"), world.tree);
+}
+
+TEST(Apply, AnInterruptedRestoreOfAnotherBackupIsNamed) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    write(files, "/restored/lifeboat.restore",
+          base::view(R"({"backup": "20260101T000000Z-aaaa"})"));
+    const auto report = world.apply(files);
+    ASSERT_TRUE(fails(report, Code::Refused));
+    EXPECT_THAT(report.error().message(),
+                HasSubstr("an interrupted restore of another backup, '20260101T000000Z-aaaa'"));
+    EXPECT_THAT(report.error().hint(), HasSubstr("--backup 20260101T000000Z-aaaa"));
+    world.request.existing = Existing::Delta;
+    ASSERT_TRUE(ok(world.apply(files)));
+    EXPECT_EQ(tree_of(files, "/restored"), world.tree);
 }
 
 TEST(Apply, RefusesATargetInWhichAServerRunsEvenForADelta) {
@@ -160,7 +198,7 @@ TEST(Apply, LinksLeadToTablespacesBeforeTheirContentsLand) {
     Tree tree = small_cluster();
     tree["pg_tblspc/16400/PG_15_202209061/5/16401"] = test::table_like(9, 5 * 8192);
     RestoreWorld world(tree);
-    world.request.landing.links = {{"pg_tblspc/16400", "/fast/space"}};
+    world.request.landing.links = {{"pg_tblspc/16400", "/fast/space", ""}};
     SimFiles files;
     ASSERT_TRUE(ok(world.apply(files)));
     const auto there = base::read_file(files, "/fast/space/PG_15_202209061/5/16401");

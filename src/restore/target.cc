@@ -15,8 +15,6 @@ using base::Json;
 
 namespace {
 
-constexpr std::string_view kLostAndFound = "lost+found";  // a fresh ext4 file system has it
-
 Result<std::vector<std::string>> contents(base::Files& files, const std::string& target) {
     auto names = files.list(target);
     if (!names && names.error().code() == Code::NotFound) {
@@ -57,15 +55,25 @@ Result<> refuse_running_server(base::Files& files, const ApplyRequest& request) 
     return {};
 }
 
-Result<bool> marked_for(base::Files& files, const std::string& target,
-                        const repo::Manifest& manifest) {
-    const base::Bytes bytes =
-        TRY(base::read_file(files, join(target, kMarkerFile), 64 * base::kKiB));
+// The backup of which an interrupted restore lies in the target; empty when none does.
+Result<std::string> marked_backup(base::Files& files, const std::string& target) {
+    auto read = base::read_file(files, join(target, kMarkerFile), 64 * base::kKiB);
+    if (!read && read.error().code() == Code::NotFound) {
+        return std::string();
+    }
+    const base::Bytes bytes = TRY(std::move(read));
     const Json json =
         TRY(Json::parse(base::text(bytes))
                 .during("reading the marker of an interrupted restore in '" + target + "'"));
-    const std::string backup = TRY(json.text("backup"));
-    return backup == manifest.backup;
+    return json.text("backup");
+}
+
+// What a kill leaves while the marker, which is the first file of all, is being written.
+bool is_torn_write(std::string_view name) {
+    constexpr std::string_view kTemporary = ".tmp-";
+    constexpr std::size_t kRandom = 16;
+    return name.starts_with(kTemporary) && name.size() == kTemporary.size() + kRandom &&
+           name.find_first_not_of("0123456789abcdef", kTemporary.size()) == std::string_view::npos;
 }
 
 Result<> check_owner(base::Files& files, const ApplyRequest& request) {
@@ -112,14 +120,73 @@ Result<Ground> survey(base::Files& files, const ApplyRequest& request,
         return Ground::Fresh;
     }
     TRY(refuse_running_server(files, request));
-    if (std::find(names.begin(), names.end(), kMarkerFile) != names.end()) {
-        const bool same = TRY(marked_for(files, request.target, manifest));
-        if (same) {
-            return Ground::Resumable;
-        }
-    }
-    return Ground::Existing;
+    const std::string marked = TRY(marked_backup(files, request.target));
+    const bool same = !marked.empty() && marked == manifest.backup;
+    const bool hardly_begun = std::all_of(names.begin(), names.end(), is_torn_write);
+    return same || hardly_begun ? Ground::Resumable : Ground::Existing;
 }
+
+namespace {
+
+// To make a tree equal to a backup is to delete what the backup does not have: only where something
+// of the kind stands already, never in a directory that was named by mistake.
+Result<> check_delta(base::Files& files, const ApplyRequest& request, const std::string& marked) {
+    const bool kin = TRY(base::exists(files, join(request.target, request.landing.last)));
+    if (!kin && marked.empty() && !request.landing.last.empty()) {
+        return Error(Code::Refused,
+                     "the target '" + request.target + "' holds no '" + request.landing.last +
+                         "': --delta would delete what is no older state of this system")
+            .hint(
+                "Name the directory that --delta shall bring up to date, or an empty one without "
+                "--delta.");
+    }
+    return {};
+}
+
+Result<> check_existing(base::Files& files, const ApplyRequest& request) {
+    const std::string marked = TRY(marked_backup(files, request.target));
+    if (request.existing == Existing::Delta) {
+        return check_delta(files, request, marked);
+    }
+    if (!marked.empty()) {
+        return Error(Code::Refused, "the target '" + request.target +
+                                        "' holds an interrupted restore of another backup, '" +
+                                        marked + "'")
+            .hint("Complete it with --backup " + marked +
+                  "; or pass --delta to make it equal to the backup of this restore, which keeps "
+                  "what is right already.");
+    }
+    return Error(Code::Refused, "the target '" + request.target + "' is not empty")
+        .hint(
+            "Name an empty or absent directory; or pass --delta to make this one equal to the "
+            "backup, which deletes what is not in it.");
+}
+
+// A directory outside of the target belongs to this tree if the tree's own link leads there. In any
+// other there must be nothing of ours: files of another time would be taken for part of the backup.
+Result<> check_link(base::Files& files, const ApplyRequest& request,
+                    const engine::LandingLink& link) {
+    const auto old = files.read_link(join(request.target, link.path));
+    if (old && *old == link.to) {
+        return {};
+    }
+    const std::string place = link.own.empty() ? link.to : join(link.to, link.own);
+    const auto stat = files.lstat(place);
+    if (!stat && stat.error().code() == Code::NotFound) {
+        return {};
+    }
+    const std::vector<std::string> names = TRY(contents(files, place));
+    if (names.empty()) {
+        return {};
+    }
+    return Error(Code::Refused, "the tablespace directory '" + place + "' is not empty")
+        .hint(
+            "It may be another server's, or what is left of the lost one: move it away when you "
+            "know that nobody needs it, or put the tablespace elsewhere with --tablespace " +
+            link.to + "=DIR.");
+}
+
+}  // namespace
 
 Result<> check_target(base::Files& files, const ApplyRequest& request,
                       const repo::Manifest& manifest) {
@@ -129,11 +196,11 @@ Result<> check_target(base::Files& files, const ApplyRequest& request,
     }
     TRY(check_owner(files, request));
     const Ground ground = TRY(survey(files, request, manifest));
-    if (ground == Ground::Existing && request.existing == Existing::Refuse) {
-        return Error(Code::Refused, "the target '" + request.target + "' is not empty")
-            .hint(
-                "Name an empty or absent directory; or pass --delta to make this one equal to the "
-                "backup, which deletes what is not in it.");
+    if (ground == Ground::Existing) {
+        TRY(check_existing(files, request));
+    }
+    for (const engine::LandingLink& link : request.landing.links) {
+        TRY(check_link(files, request, link));
     }
     return ground == Ground::Fresh ? check_space(files, request, manifest) : Result<>();
 }

@@ -1,15 +1,19 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "restore/apply.h"
 
 namespace lifeboat::restore {
 
+// A fresh ext4 file system has it, and it belongs to root: neither contents nor a leftover.
+inline constexpr std::string_view kLostAndFound = "lost+found";
+
 // What stands in the target before a restore begins.
 enum class Ground {
     Fresh,      // absent or empty
-    Resumable,  // an interrupted restore of the same backup
+    Resumable,  // an interrupted restore of the same backup, however little of it
     Existing,   // something else: only with the caller's consent
 };
 
