@@ -1,17 +1,15 @@
-#include <unistd.h>
-
 #include "postgres/backup_session.h"
 #include "postgres/directory_copy.h"
 #include "postgres/internal/backup_source.h"
 #include "postgres/pg_control.h"
-#include "postgres/slots.h"
 
 // Reading a live cluster from its files. Order is everything (T1-T4, T10, T19):
 //
-//   temporary slot -> pg_backup_start -> list -> copy in parallel -> pg_control, untorn ->
+//   (temporary slot) -> pg_backup_start -> list -> copy in parallel -> pg_control, untorn ->
 //   pg_backup_stop -> WAL from start to stop
 //
-// The slot keeps that WAL on the server until we have it, whatever max_wal_size says.
+// The slot, which showed that these files are the server's own, keeps that WAL on the server until
+// we have it, whatever max_wal_size says.
 
 namespace lifeboat::postgres {
 
@@ -23,15 +21,6 @@ using base::join;
 namespace {
 
 constexpr auto kCheckpointLimit = std::chrono::hours(1);
-
-void reserve_wal(BackupRun& run) {
-    const std::string name = "lifeboat_backup_" + std::to_string(::getpid());
-    const auto made = create_slot(run.session, name, SlotLife::Temporary);
-    if (!made) {
-        run.job.notes.push_back("No slot keeps the backup's own WAL on the server meanwhile: " +
-                                made.error().message() + ".");
-    }
-}
 
 Result<> add_directories(BackupRun& run, const DataDirectory& found) {
     for (const FoundDirectory& directory : found.directories) {
@@ -116,9 +105,8 @@ CopyRules copy_rules(const BackupRun& run) {
 }  // namespace
 
 Result<> read_directory(BackupRun& run) {
-    reserve_wal(run);
     const BackupStart start = TRY(start_backup(run.session, "lifeboat " + run.capture.backup_id(),
-                                               Checkpoint::Fast, kCheckpointLimit));
+                                               CheckpointPace::Fast, kCheckpointLimit));
     run.details.start = start.lsn;
     run.details.timeline = start.timeline;
     run.details.from_standby = start.from_standby;
@@ -141,6 +129,7 @@ Result<> read_directory(BackupRun& run) {
     run.details.stop = stop.lsn;
     run.details.backup_label = stop.backup_label;
     run.details.tablespace_map = stop.tablespace_map;
+    run.details.timeline = stop.timeline;
     return copy_wal(run);
 }
 

@@ -81,6 +81,22 @@ Result<TimelineId> start_timeline(Connection& connection, bool from_standby) {
     return static_cast<TimelineId>(timeline);
 }
 
+// A standby that follows a promotion copies files of the new timeline, while its label, which is of
+// the last restartpoint, sends recovery along the old one.
+Result<> check_one_timeline(Connection& connection, TimelineId labelled) {
+    const QueryResult rows = TRY(connection.query(
+        "SELECT min_recovery_end_timeline::text AS timeline FROM pg_control_recovery()"));
+    const std::int64_t replayed = TRY(rows.integer(0, "timeline"));
+    if (replayed != 0 && replayed != static_cast<std::int64_t>(labelled)) {
+        return Error(Code::Conflict, "the standby follows timeline " + std::to_string(replayed) +
+                                         ", but its last restartpoint is of timeline " +
+                                         std::to_string(labelled))
+            .hint(
+                "Run CHECKPOINT on the primary, wait for the standby, and take the backup again.");
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<BackupLabel> parse_backup_label(std::string_view text) {
@@ -113,12 +129,12 @@ Result<BackupLabel> parse_backup_label(std::string_view text) {
 }
 
 Result<BackupStart> start_backup(Connection& connection, const std::string& label,
-                                 Checkpoint checkpoint, base::Duration limit) {
+                                 CheckpointPace checkpoint, base::Duration limit) {
     const Dialect dialect = dialect_of(connection.server_version());
     BackupStart start;
     start.from_standby = TRY(is_in_recovery(connection));
     const SegmentSize segment = TRY(wal_segment_size(connection));
-    const Cell parameters[] = {label, checkpoint == Checkpoint::Fast ? "t" : "f"};
+    const Cell parameters[] = {label, checkpoint == CheckpointPace::Fast ? "t" : "f"};
     Result<QueryResult> rows =
         connection.query(dialect.start, parameters, limit).during("starting a backup");
     if (!rows.has_value()) {
@@ -151,6 +167,9 @@ Result<BackupStop> stop_backup(Connection& connection, const BackupStart& start,
                          ", not of the one that was started at " + format_lsn(start.lsn) +
                          " on timeline " + std::to_string(start.timeline))
             .hint("The copy cannot be used; take the backup again.");
+    }
+    if (start.from_standby) {
+        TRY(check_one_timeline(connection, label.timeline));
     }
     return stop;
 }

@@ -13,7 +13,7 @@ namespace lifeboat::postgres {
 // server ends the backup when the session ends, so one Connection spans it all, and the label
 // exists only in what stop_backup returns (T1, T19).
 
-enum class Checkpoint { Spread, Fast };
+enum class CheckpointPace { Spread, Fast };
 
 struct BackupStart {
     Lsn lsn;                  // redo point: recovery begins here
@@ -42,11 +42,11 @@ struct BackupLabel {
 
 Result<BackupLabel> parse_backup_label(std::string_view text);  // Corrupt
 
-// Begins a backup; waits for a checkpoint, which with Checkpoint::Spread takes as long as the
+// Begins a backup; waits for a checkpoint, which with CheckpointPace::Spread takes as long as the
 // server's settings say. On a standby it waits for no checkpoint of its own but uses the last
 // restartpoint. Denied with a hint when the role may not.
 Result<BackupStart> start_backup(Connection& connection, const std::string& label,
-                                 Checkpoint checkpoint, base::Duration limit);
+                                 CheckpointPace checkpoint, base::Duration limit);
 
 // Ends it, without waiting for the server's own archiving. Conflict when a standby was promoted
 // meanwhile, or when the label does not tell of the backup that was started: the copy is then

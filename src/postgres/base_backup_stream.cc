@@ -52,7 +52,7 @@ Result<std::uint32_t> parse_archive_name(std::string_view name) {
 std::string old_command(const BaseBackupOptions& options) {
     std::string command = "BASE_BACKUP LABEL " + quote_literal(options.label);
     command += options.estimate_sizes ? " PROGRESS" : "";
-    command += options.checkpoint == Checkpoint::Fast ? " FAST" : "";
+    command += options.checkpoint == CheckpointPace::Fast ? " FAST" : "";
     command += " NOWAIT";
     if (options.max_kib_per_second != 0) {
         command += " MAX_RATE " + std::to_string(options.max_kib_per_second);
@@ -63,8 +63,8 @@ std::string old_command(const BaseBackupOptions& options) {
 std::string new_command(const BaseBackupOptions& options) {
     std::string command = "BASE_BACKUP (LABEL " + quote_literal(options.label);
     command += options.estimate_sizes ? ", PROGRESS" : "";
-    command +=
-        options.checkpoint == Checkpoint::Fast ? ", CHECKPOINT 'fast'" : ", CHECKPOINT 'spread'";
+    command += options.checkpoint == CheckpointPace::Fast ? ", CHECKPOINT 'fast'"
+                                                          : ", CHECKPOINT 'spread'";
     command += ", WAIT 0";
     if (options.max_kib_per_second != 0) {
         command += ", MAX_RATE " + std::to_string(options.max_kib_per_second);

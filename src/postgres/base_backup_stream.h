@@ -19,7 +19,7 @@ namespace lifeboat::postgres {
 
 struct BaseBackupOptions {
     std::string label = "lifeboat";
-    Checkpoint checkpoint = Checkpoint::Fast;
+    CheckpointPace checkpoint = CheckpointPace::Fast;
     bool estimate_sizes = false;  // costs the server a walk over all files before it begins
     std::uint32_t max_kib_per_second = 0;  // 32 to 1048576; 0: no limit
 };

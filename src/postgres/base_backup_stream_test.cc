@@ -85,7 +85,7 @@ Result<Read> read_backup(const std::string& version, const std::string& bytes) {
 
 TEST(BaseBackupCommand, SpeaksTheDialectOfTheServer) {
     const BaseBackupOptions options = {.label = "it's",
-                                       .checkpoint = Checkpoint::Fast,
+                                       .checkpoint = CheckpointPace::Fast,
                                        .estimate_sizes = true,
                                        .max_kib_per_second = 64};
     EXPECT_EQ(
@@ -94,7 +94,7 @@ TEST(BaseBackupCommand, SpeaksTheDialectOfTheServer) {
     EXPECT_EQ(base_backup_command(options, 150000),
               "BASE_BACKUP (LABEL 'it''s', PROGRESS, CHECKPOINT 'fast', WAIT 0, MAX_RATE 64, "
               "TABLESPACE_MAP, MANIFEST 'no')");
-    const BaseBackupOptions spread = {.label = "x", .checkpoint = Checkpoint::Spread};
+    const BaseBackupOptions spread = {.label = "x", .checkpoint = CheckpointPace::Spread};
     EXPECT_EQ(base_backup_command(spread, 130000),
               "BASE_BACKUP LABEL 'x' NOWAIT TABLESPACE_MAP MANIFEST 'no'");
     EXPECT_EQ(

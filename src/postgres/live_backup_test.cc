@@ -110,7 +110,7 @@ TEST_P(LiveBackup, T1_T19_ABackupIsOneSession) {
     cluster.run({"/bin/mkdir", cluster.inside("space")});
     cluster.script({"CREATE TABLESPACE away LOCATION '" + cluster.inside("space") + "'"});
     Connection connection = open(cluster);
-    const auto start = start_backup(connection, "it's a label", Checkpoint::Fast, seconds(60));
+    const auto start = start_backup(connection, "it's a label", CheckpointPace::Fast, seconds(60));
     ASSERT_TRUE(ok(start));
     EXPECT_EQ(start->timeline, 1U);
     EXPECT_FALSE(start->from_standby);
@@ -129,7 +129,7 @@ TEST_P(LiveBackup, T1_T19_ABackupIsOneSession) {
     EXPECT_EQ(label->label, "it's a label");
 
     EXPECT_TRUE(fails(stop_backup(connection, *start), Code::Conflict));  // there is none any more
-    const auto second = start_backup(connection, "second", Checkpoint::Fast, seconds(60));
+    const auto second = start_backup(connection, "second", CheckpointPace::Fast, seconds(60));
     ASSERT_TRUE(ok(second));
     cluster.sql(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = "
@@ -151,7 +151,7 @@ TEST_P(LiveBackup, T19_AStandbyServesUntilItIsPromoted) {
     EXPECT_TRUE(facts->in_recovery);
     EXPECT_EQ(facts->timeline, 1U);
 
-    const auto start = start_backup(connection, "standby", Checkpoint::Fast, seconds(60));
+    const auto start = start_backup(connection, "standby", CheckpointPace::Fast, seconds(60));
     ASSERT_TRUE(ok(start));
     EXPECT_TRUE(start->from_standby);
     EXPECT_EQ(start->timeline, 1U);
@@ -159,7 +159,8 @@ TEST_P(LiveBackup, T19_AStandbyServesUntilItIsPromoted) {
     ASSERT_TRUE(ok(stop));
     EXPECT_TRUE(parse_backup_label(stop->backup_label)->from_standby);
 
-    const auto interrupted = start_backup(connection, "promoted", Checkpoint::Fast, seconds(60));
+    const auto interrupted =
+        start_backup(connection, "promoted", CheckpointPace::Fast, seconds(60));
     ASSERT_TRUE(ok(interrupted));
     standby.sql("SELECT pg_promote()");
     const auto promoted = stop_backup(connection, *interrupted);

@@ -162,14 +162,15 @@ TEST_P(LiveConnection, ARoleThatMayNotBackUpLearnsWhatItLacks) {
     auto connection = open(session_options(*cluster_, SessionKind::Sql, "plain"));
     ASSERT_TRUE(ok(connection));
     const auto started =
-        start_backup(*connection, "test", Checkpoint::Fast, std::chrono::seconds(30));
+        start_backup(*connection, "test", CheckpointPace::Fast, std::chrono::seconds(30));
     ASSERT_TRUE(fails(started, Code::Denied));
     EXPECT_NE(started.error().hint().find("GRANT EXECUTE"), std::string::npos)
         << started.error().hint();
     cluster_->script(
         {"GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean) TO "
          "plain"});
-    EXPECT_TRUE(ok(start_backup(*connection, "test", Checkpoint::Fast, std::chrono::seconds(30))));
+    EXPECT_TRUE(
+        ok(start_backup(*connection, "test", CheckpointPace::Fast, std::chrono::seconds(30))));
 }
 
 INSTANTIATE_TEST_SUITE_P(Servers, LiveConnection, testing::ValuesIn(kLiveServers));

@@ -225,7 +225,7 @@ TEST_P(LiveFiles, ControlDataIsWhatPgControldataSays) {
 TEST_P(LiveFiles, T1_NoServerStartsOnACopyWithoutItsLabel) {
     auto connection = Connection::open(session_options(*cluster_), stop_);
     ASSERT_TRUE(ok(connection));
-    const auto start = start_backup(*connection, "copy", Checkpoint::Fast, seconds(60));
+    const auto start = start_backup(*connection, "copy", CheckpointPace::Fast, seconds(60));
     ASSERT_TRUE(ok(start));
     cluster_->run({"/bin/cp", "-r", cluster_->inside("data"), cluster_->inside("copy")},
                   MayFail::Yes);  // files vanish
