@@ -1,6 +1,6 @@
 #include "engine/data_engine.h"
 
-#include <algorithm>
+#include <utility>
 
 namespace lifeboat::engine {
 
@@ -17,8 +17,15 @@ std::string_view name(Severity severity) {
 }
 
 void sort_findings(std::vector<Finding>& findings) {
-    std::stable_sort(findings.begin(), findings.end(),
-                     [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
+    std::vector<Finding> sorted;  // std::stable_sort: clang calls what it uses deprecated
+    for (const Severity severity : {Severity::Error, Severity::Warn, Severity::Info}) {
+        for (Finding& finding : findings) {
+            if (finding.severity == severity) {
+                sorted.push_back(std::move(finding));
+            }
+        }
+    }
+    findings = std::move(sorted);
 }
 
 }  // namespace lifeboat::engine

@@ -133,7 +133,7 @@ std::string segment(TimelineId timeline, std::uint64_t number) {
 TEST(WalFeeder, PutsSegmentsTogetherAcrossPieces) {
     FeederWorld world;
     const auto feeder = world.start(world.plan());
-    for (const std::uint64_t n : {2, 3, 4, 5}) {
+    for (const std::uint64_t n : {2U, 3U, 4U, 5U}) {
         ASSERT_EQ(feeder->answer(segment(1, n)).kind, Kind::Found) << n;
         EXPECT_EQ(world.ready(segment(1, n)), world.slice((n - 2) * kMiB, kMiB)) << n;
         world.take(segment(1, n));
@@ -277,7 +277,7 @@ TEST(WalFeeder, GivesASegmentAgainToAServerThatStartedAnew) {
     FeederWorld world;
     const auto feeder = world.start(world.plan());
     for (int round = 0; round < 2; ++round) {
-        for (const std::uint64_t n : {2, 3}) {
+        for (const std::uint64_t n : {2U, 3U}) {
             ASSERT_EQ(feeder->answer(segment(1, n)).kind, Kind::Found);
             EXPECT_EQ(world.ready(segment(1, n)), world.slice((n - 2) * kMiB, kMiB));
             world.take(segment(1, n));

@@ -134,7 +134,7 @@ void live(Year& year, std::int64_t day, base::Random& random) {
 }
 
 TEST(Rolling, EveryFileIsRewrittenWithinACycleOfAYear) {
-    for (const std::uint64_t seed : {1, 2, 3}) {
+    for (const std::uint64_t seed : {1U, 2U, 3U}) {
         const auto random = base::seeded_random(seed);
         Year year = fresh(*random, 150, 8 * kMega);
         for (std::int64_t day = 1; day <= 365; ++day) {
