@@ -2,13 +2,14 @@
 #
 #   lb_room(store LAYER 2 SOURCES local_store.cc ... USES base HIDES crypto TESTS local_store_test.cc)
 #
+# THREADS says that its tests start threads. SUPPORT names libraries of tests/support that its tests use.
 # USES is part of the room's headers (PUBLIC), HIDES is not (PRIVATE); both name rooms or the libraries of libraries.cmake.
 # Four checks stand behind it: the layer test below, tools/check_layers.py over the includes, link_<room>, which links the whole
 # archive against what was declared and nothing else, and the compile of each header on its own.
 set_property(GLOBAL PROPERTY LB_LAYER_LINES "")
 
 function(lb_room name)
-  cmake_parse_arguments(R "" "LAYER" "SOURCES;USES;HIDES;TESTS" ${ARGN})
+  cmake_parse_arguments(R "THREADS" "LAYER" "SOURCES;USES;HIDES;TESTS;SUPPORT" ${ARGN})
   if(R_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "room ${name}: unknown arguments ${R_UNPARSED_ARGUMENTS}")
   endif()
@@ -39,7 +40,11 @@ function(lb_room name)
   string(REPLACE ";" "," uses "${R_USES};${R_HIDES}")
   set_property(GLOBAL APPEND PROPERTY LB_LAYER_LINES "${name} ${R_LAYER} ${uses}")
   if(R_TESTS AND LB_TESTS)
-    lb_test(${name}_test SOURCES ${R_TESTS} USES ${name} ${R_USES} ${R_HIDES} LABEL unit)
+    set(threads "")
+    if(R_THREADS)
+      set(threads THREADS)
+    endif()
+    lb_test(${name}_test SOURCES ${R_TESTS} USES ${name} ${R_USES} ${R_HIDES} SUPPORT ${R_SUPPORT} LABEL unit ${threads})
   endif()
 endfunction()
 
@@ -53,25 +58,47 @@ function(lb_link target scope)
   endforeach()
 endfunction()
 
-# A GoogleTest program. LABEL is one of unit, contract, crash, e2e, fuzz-smoke, slow. LOCK names resources that it needs alone.
+# What the sanitizers' runs build: every test that needs no server, and those of them that start threads.
+add_custom_target(plain_tests)
+add_custom_target(thread_tests)
+
+# A GoogleTest program. LABEL is one of unit, contract, crash, e2e, fuzz-smoke, slow. THREADS adds the label threads: the program
+# is run under the thread sanitizer too. LOCK names resources that it needs alone. WHOLE makes one CTest entry of the program,
+# because its cases share an expensive set-up.
 function(lb_test name)
-  cmake_parse_arguments(T "WHOLE" "LABEL;TIMEOUT;LOCK" "SOURCES;USES" ${ARGN})
+  cmake_parse_arguments(T "WHOLE;THREADS" "LABEL;TIMEOUT;LOCK" "SOURCES;USES;SUPPORT" ${ARGN})
   add_executable(${name} ${T_SOURCES})
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}")
+  target_compile_options(${name} PRIVATE ${LB_TEST_FLAGS})
   lb_link(${name} PRIVATE ${T_USES})
+  foreach(library IN LISTS T_SUPPORT)  # by name: tests/support comes after the rooms
+    target_link_libraries(${name} PRIVATE lb_${library})
+  endforeach()
   target_link_libraries(${name} PRIVATE lb_flags GTest::gtest GTest::gmock GTest::gtest_main)
+  set(labels ${T_LABEL})
+  if(NOT T_LABEL STREQUAL "e2e")
+    add_dependencies(plain_tests ${name})
+  endif()
+  if(T_THREADS)
+    list(APPEND labels threads)
+    add_dependencies(thread_tests ${name})
+  endif()
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 60)
   endif()
-  set(properties LABELS ${T_LABEL} TIMEOUT ${T_TIMEOUT} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
+  if(LB_SANITIZE)
+    math(EXPR T_TIMEOUT "${T_TIMEOUT} * 5")
+  endif()
+  set(properties TIMEOUT ${T_TIMEOUT} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
   if(T_LOCK)
     list(APPEND properties RESOURCE_LOCK ${T_LOCK})
   endif()
-  if(T_WHOLE)  # one CTest entry for the program: its cases share an expensive set-up
+  if(T_WHOLE)
     add_test(NAME ${name} COMMAND ${name})
-    set_tests_properties(${name} PROPERTIES ${properties})
+    set_tests_properties(${name} PROPERTIES LABELS "${labels}" ${properties})
   else()
-    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES ${properties})
+    string(REPLACE ";" "\\;" labels "${labels}")
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS "${labels}" ${properties})
   endif()
 endfunction()
 

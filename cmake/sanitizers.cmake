@@ -8,6 +8,14 @@ elseif(NOT LB_SANITIZE STREQUAL "")
   message(FATAL_ERROR "LB_SANITIZE is '${LB_SANITIZE}': use address, thread or nothing")
 endif()
 
+# Tests are compiled to be run once: what the optimiser would take (half of the compile time) their running does not give back.
+set(LB_TEST_FLAGS "")
+if(CMAKE_BUILD_TYPE MATCHES "Rel" AND LB_SANITIZE)
+  set(LB_TEST_FLAGS -O0)
+elseif(CMAKE_BUILD_TYPE MATCHES "Rel")
+  set(LB_TEST_FLAGS -Og -g1)
+endif()
+
 if(NOT LB_SANITIZE AND CMAKE_BUILD_TYPE MATCHES "Rel")
   target_compile_options(lb_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif()
