@@ -87,7 +87,7 @@ TEST_F(CaptureTest, ChunksMayComeInAnyOrder) {
     const auto file = (*capture)->add(
         meta("f"), contents.size() + 5 * kChunkSize);  // listed longer than it turned out to be
     ASSERT_TRUE(ok(file));
-    for (const std::size_t chunk : {3, 0, 2, 1}) {
+    for (const std::size_t chunk : {3U, 0U, 2U, 1U}) {
         const std::size_t at = chunk * kChunkSize;
         ASSERT_TRUE(ok((*capture)->pages(
             chunk % 2, **file, at,
