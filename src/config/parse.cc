@@ -79,9 +79,10 @@ std::vector<std::string> read_signers(Fields& fields) {
     std::vector<std::string> out = fields.texts("signers");
     for (const std::string& signer : out) {
         if (!signer.starts_with("ed25519:")) {
-            fields.problems().add(
-                fields.value("signers")->mark, quoted(signer) + " is not a signer",
-                "A signer begins with 'ed25519:'; 'lifeboat key list' prints it.");
+            fields.problems().add(fields.value("signers")->mark,
+                                  quoted(signer) + " is not a signer",
+                                  "A signer begins with 'ed25519:'; the line '# signer:' of a "
+                                  "recovery key names it.");
         }
     }
     return out;
@@ -128,8 +129,9 @@ void refuse_too_few(Mark mark, std::size_t count, Problems& problems) {
     problems.refuse(
         mark,
         "recipients: " + std::to_string(count) + " given, at least 2 different ones are needed",
-        "If the only key is lost, every backup is lost. Make a second one with 'lifeboat key add', "
-        "keep it elsewhere, and list its age1... here.");
+        "If the only key is lost, every backup is lost. Make a second one with 'age-keygen', keep "
+        "it "
+        "elsewhere, and list its age1... here.");
 }
 
 std::vector<std::string> read_recipients(const Node& list, Problems& problems) {

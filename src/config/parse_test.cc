@@ -250,9 +250,8 @@ TEST(Parse, NeedsTwoDifferentRecipients) {
                    "lifeboat.yaml:6:3: recipients: 1 given, at least 2 different ones are needed",
                    Code::Refused);
     expect_hint(recipients(line),
-                "If the only key is lost, every backup is lost. Make a second one with 'lifeboat "
-                "key add', keep it elsewhere, and list its "
-                "age1... here.");
+                "If the only key is lost, every backup is lost. Make a second one with "
+                "'age-keygen', keep it elsewhere, and list its age1... here.");
     const auto twice = parse_config(recipients(line + line), "lifeboat.yaml");
     EXPECT_EQ(twice.error().code(), Code::Refused);
     EXPECT_NE(twice.error().message().find("is listed twice"), std::string::npos);

@@ -59,6 +59,26 @@ constexpr std::string_view kDeniedHint =
     "own there, with database "
     "'replication'.";
 
+// Where a state says more than its code does.
+struct HintRule {
+    std::string_view state;
+    std::string_view hint;
+};
+
+constexpr std::array<HintRule, 5> kConnectHints = {{
+    {"3D000",
+     "Correct 'dbname' in the system's 'connection': any database of the cluster will do, "
+     "'postgres' for one."},
+    {"42501",
+     "Give the user of the system's 'connection' the right to it: ALTER ROLE ... REPLICATION."},
+    {"53300",
+     "The server has no connection left for this: raise max_connections, max_wal_senders or "
+     "the role's CONNECTION LIMIT, or end what holds them (pg_stat_activity shows it)."},
+    {"57P03",
+     "The server is starting, stopping or recovering: try again when it accepts connections."},
+    {"28P01", "Correct the system's 'password' in the configuration; it is read anew each time."},
+}};
+
 bool is_state(std::string_view text) {
     return text.size() == kStateSize && std::all_of(text.begin(), text.end(), [](char c) {
                return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
@@ -155,6 +175,11 @@ Error connect_failure(std::string_view text, const base::Secret& password) {
     erase_all(kept, password.reveal());
     const Code code = state.empty() ? code_without_state(kept) : code_for_sqlstate(state);
     Error error(code, with_state(one_line(kept), state));
+    for (const HintRule& rule : kConnectHints) {
+        if (state == rule.state) {
+            return std::move(error).hint(std::string(rule.hint));
+        }
+    }
     if (code == Code::Denied) {
         return std::move(error).hint(std::string(kDeniedHint));
     }

@@ -42,7 +42,7 @@ TEST(ConnectFailure, RefusedConnectionIsUnavailableWithAHint) {
     EXPECT_NE(error.hint(), "");
 }
 
-TEST(ConnectFailure, WrongPasswordIsDeniedAndNamesPgHba) {
+TEST(ConnectFailure, WrongPasswordIsDeniedAndNamesTheSetting) {
     const Error error = connect_failure(
         "connection to server at \"::1\", port 5432 failed: FATAL:  28P01: password authentication "
         "failed for user \"x\"\n"
@@ -52,7 +52,23 @@ TEST(ConnectFailure, WrongPasswordIsDeniedAndNamesPgHba) {
     EXPECT_EQ(error.what(),
               "connection to server at \"::1\", port 5432 failed: FATAL: password authentication "
               "failed for user \"x\" (SQLSTATE 28P01)");
-    EXPECT_NE(error.hint().find("pg_hba.conf"), std::string::npos);
+    EXPECT_NE(error.hint().find("'password'"), std::string::npos);
+}
+
+TEST(ConnectFailure, TheHintIsAboutWhatTheServerSaid) {
+    const std::pair<const char*, const char*> table[] = {
+        {"FATAL:  3D000: database \"nodb\" does not exist", "'dbname'"},
+        {"FATAL:  42501: must be superuser or replication role to start walsender",
+         "ALTER ROLE ... REPLICATION"},
+        {"FATAL:  53300: too many connections for role \"x\"", "CONNECTION LIMIT"},
+        {"FATAL:  57P03: the database system is starting up", "try again"},
+        {"FATAL:  28000: no pg_hba.conf entry for replication connection", "pg_hba.conf"},
+    };
+    for (const auto& [text, hint] : table) {
+        const Error error =
+            connect_failure("connection to server failed: " + std::string(text), kPassword);
+        EXPECT_NE(error.hint().find(hint), std::string::npos) << error.hint();
+    }
 }
 
 TEST(ConnectFailure, OfSeveralAttemptsTheLastStateCounts) {
