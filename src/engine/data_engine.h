@@ -43,12 +43,13 @@ struct BackupJob {
     repo::Repository& repository;
     const repo::HostKeys& host;
     BackupPolicy policy;
-    // The newest backup of this system whose unchanged pages may be referenced; nothing for a full
-    // one. The engine refuses it when it is of another cluster or major version, and takes a full
-    // backup instead, saying so in `notes`.
+    // The newest backup of this system, whose unchanged pages may be referenced; nothing when there
+    // is none that can be read. Conflict when it is of another cluster or major version: a recovery
+    // must never find two databases under one name.
     std::optional<repo::OpenedManifest> parent;
     repo::CaptureProgress& progress;
     std::vector<std::string>& notes;  // sentences for the person: what was decided and why
+    bool full = false;                // reference nothing of the parent
 };
 
 // ---- The moment to recover to
@@ -122,7 +123,6 @@ struct LandedFile {
     std::uint32_t crc = 0;  // CRC-32C
 };
 
-// What a restored tree looks like to the restore room.
 // A directory outside of the tree, reached through a symbolic link in it: a tablespace. Others may
 // keep things in it beside ours.
 struct LandingLink {
@@ -131,6 +131,7 @@ struct LandingLink {
     std::string own;   // the one name in `to` that belongs to the tree; empty: all of it does
 };
 
+// What a restored tree looks like to the restore room.
 struct Landing {
     std::vector<ExtraFile> extra;
     std::vector<std::string> directories;  // must exist although nothing was captured in them
@@ -211,6 +212,9 @@ struct StreamJob {
         report;  // from the stream's thread, at least every second
     std::function<void(std::string reason)>
         need_base;  // the stream has a hole: a new backup must anchor it
+    // Asks nothing of the system, which may be gone for ever: what an earlier run captured and had
+    // not stored yet goes to the repository, and that is all.
+    bool drain = false;
 };
 
 // ---- What would hurt later
@@ -259,7 +263,8 @@ class DataEngine {
                           const std::string& target, const Context& context) = 0;
 
     // Captures until a stop is requested; reconnects for ever. Returns an error only for what
-    // waiting cannot cure.
+    // waiting cannot cure. With job.drain: returns once all is durable in the repository; NotFound
+    // when nothing was ever captured here, Cancelled when it was stopped before.
     virtual Result<> stream(StreamJob& job, const Context& context) = 0;
 
     // Resolves the target and proves it reachable. NotFound / Refused name the nearest point that

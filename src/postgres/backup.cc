@@ -55,19 +55,31 @@ BackupDetails details_of(const ServerFacts& facts) {
     return d;
 }
 
-// A parent of another cluster or major version has no page in common with this one (T18).
-void drop_foreign_parent(engine::BackupJob& job, const ServerFacts& facts) {
+std::string cluster_words(std::uint64_t identifier, int major) {
+    return "cluster " + std::to_string(identifier) + " (PostgreSQL " + std::to_string(major) + ")";
+}
+
+// T18. A connection that leads elsewhere by mistake would make the wrong database the newest state
+// of this system.
+Result<> refuse_foreign_parent(const engine::BackupJob& job, const ServerFacts& facts) {
     if (!job.parent) {
-        return;
+        return {};
     }
-    const auto details = BackupDetails::from_json(job.parent->manifest.details);
-    const bool same = details && details->system_identifier == facts.system_identifier &&
-                      details->major() == facts.major();
+    const repo::Manifest& newest = job.parent->manifest;
+    const BackupDetails details = TRY(
+        BackupDetails::from_json(newest.details).during("reading backup '" + newest.backup + "'"));
+    const bool same =
+        details.system_identifier == facts.system_identifier && details.major() == facts.major();
     if (!same) {
-        job.notes.push_back("Taking a full backup: backup '" + job.parent->manifest.backup +
-                            "' is of another cluster or major version than the server's.");
-        job.parent.reset();
+        return Error(Code::Conflict,
+                     "the newest backup of this system, '" + newest.backup + "', is of " +
+                         cluster_words(details.system_identifier, details.major()) +
+                         "; the server is " + cluster_words(facts.system_identifier, facts.major()))
+            .hint(
+                "Correct 'connection', or give this server a system of its own in lifeboat.yaml: "
+                "after an upgrade to a new major version too.");
     }
+    return {};
 }
 
 Result<> check_same_cluster(base::Files& files, base::Clock& clock, const std::string& directory,
@@ -145,7 +157,10 @@ Result<repo::Manifest> take_backup(const PostgresConfig& config, engine::BackupJ
     Connection session = TRY(Connection::open(options, context.stop));
     const ServerFacts facts = TRY(gather_facts(session, context.clock));
     BackupDetails details = details_of(facts);
-    drop_foreign_parent(job, facts);
+    TRY(refuse_foreign_parent(job, facts));
+    if (job.full) {
+        job.parent.reset();
+    }
     const Reader reader = TRY(choose_reader(config, context, facts, details, job.notes));
 
     std::unique_ptr<repo::MapIndex> previous;

@@ -41,9 +41,6 @@ struct Job {
 // An unreadable predecessor is no reason to have no backup: a full one does not need it.
 std::optional<repo::OpenedManifest> choose_parent(const Job& job, const std::string& system,
                                                   std::vector<std::string>& notes) {
-    if (job.request.full) {
-        return std::nullopt;
-    }
     auto newest = newest_backup(*job.repository.repository, system, job.keys);
     if (!newest) {
         notes.push_back("Taking a full backup: the newest one cannot be read (" +
@@ -65,7 +62,8 @@ Result<repo::Manifest> back_up(const Job& job, const config::System& system,
                              policy_of(system),
                              choose_parent(job, system.name, outcome.notes),
                              progress,
-                             outcome.notes};
+                             outcome.notes,
+                             job.request.full};
     job.watch(system.name, &progress);
     auto manifest = engine->backup(backup, world.context());
     job.watch(system.name, nullptr);

@@ -56,6 +56,9 @@ class ScriptedEngine final : public engine::DataEngine {
             return Error(Code::Unavailable, "server of '" + system_ + "' does not answer")
                 .hint("Start it.");
         }
+        if (job.full) {
+            job.parent.reset();
+        }
         script_.parents.push_back(job.parent ? job.parent->manifest.backup : "");
         job.notes.push_back("The script was followed.");
         CaptureJob capture;
