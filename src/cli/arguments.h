@@ -38,6 +38,7 @@ struct BackupArguments {
 struct StreamArguments {
     std::vector<std::string> systems;
     std::string repository;
+    bool drain = false;
 };
 
 struct ListArguments {

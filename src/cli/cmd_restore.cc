@@ -28,6 +28,9 @@ std::string absolute_path(const std::string& path) {
 
 Result<engine::Target> target_of(const RestoreArguments& a,
                                  const service::Installation& installation, Console& console) {
+    if (a.at == "latest") {
+        return engine::Target(engine::Latest{});
+    }
     if (!a.at.empty()) {
         const auto time = TRY(policy::resolve_time(a.at, installation.world().clock.now(),
                                                    installation.config().site.zone));

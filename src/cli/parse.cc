@@ -50,6 +50,12 @@ std::string whole_number(const std::string& text) {
     return fits ? "" : "'" + text + "' is not a whole number in range";
 }
 
+// "--at $T" with no T set must not mean "no --at": the newest state instead of the one that was
+// meant.
+std::string not_empty(const std::string& text) {
+    return text.empty() ? "'' is empty" : "";
+}
+
 void repository_option(CLI::App& sub, std::string& repository) {
     sub.add_option("--repository", repository,
                    "Repository by its name in the configuration (default: the first)")
@@ -108,8 +114,10 @@ CLI::App* add_backup(CLI::App& app, BackupArguments& a) {
 
 CLI::App* add_stream(CLI::App& app, StreamArguments& a) {
     CLI::App* sub = verb(app, "stream", "Capture continuously, in the foreground, until stopped",
-                         "  lifeboat stream\n  lifeboat stream main");
+                         "  lifeboat stream\n  lifeboat stream main --drain");
     sub->add_option("system", a.systems, "Systems (default: all that stream)")->type_name("SYSTEM");
+    sub->add_flag("--drain", a.drain,
+                  "The server is lost: store what was captured already, and end");
     repository_option(*sub, a.repository);
     return sub;
 }
@@ -128,9 +136,12 @@ void add_points(CLI::App& sub, RestoreArguments& a) {
     point
         ->add_option("--at", a.at,
                      "All that was committed by then: '2026-01-23 14:00 UTC', '5 minutes ago', "
-                     "'yesterday 14:00'")
-        ->type_name("TIME");
-    point->add_option("--lsn", a.lsn, "This position in the WAL")->type_name("LSN");
+                     "'yesterday 14:00', 'latest'")
+        ->type_name("TIME")
+        ->check(not_empty);
+    point->add_option("--lsn", a.lsn, "This position in the WAL")
+        ->type_name("LSN")
+        ->check(not_empty);
     point->add_option("--xid", a.xid, "Up to and with this transaction")
         ->check(CLI::NonNegativeNumber.description(""))
         ->type_name("XID")
@@ -139,7 +150,9 @@ void add_points(CLI::App& sub, RestoreArguments& a) {
         ->check(CLI::NonNegativeNumber.description(""))
         ->type_name("XID")
         ->check(whole_number);
-    point->add_option("--name", a.name, "A named restore point")->type_name("NAME");
+    point->add_option("--name", a.name, "A named restore point")
+        ->type_name("NAME")
+        ->check(not_empty);
     point->add_flag("--immediate", a.immediate, "The end of the backup, nothing more");
     point->require_option(0, 1);
 }
@@ -151,11 +164,13 @@ CLI::App* add_restore(CLI::App& app, RestoreArguments& a) {
     sub->add_option("system", a.system, "System")->type_name("SYSTEM")->required();
     sub->add_option("--target", a.target, "Directory: empty or absent")
         ->type_name("DIR")
+        ->check(not_empty)
         ->required();
     sub->add_option(
            "--backup", a.backup,
            "Start from this backup: an id, or latest (default: the newest that reaches the point)")
-        ->type_name("ID");
+        ->type_name("ID")
+        ->check(not_empty);
     add_points(*sub, a);
     sub->add_option("--timeline", a.timeline,
                     "Timeline to follow (default: the newest that descends from the backup's)")
@@ -175,7 +190,8 @@ CLI::App* add_restore(CLI::App& app, RestoreArguments& a) {
         ->check(CLI::Range(1, 65535).description(""))
         ->type_name("PORT");
     sub->add_option("--owner", a.owner, "User that shall own the files and run the server")
-        ->type_name("USER");
+        ->type_name("USER")
+        ->check(not_empty);
     sub->add_option("--workers", a.workers, "Threads that fetch and write")
         ->check(CLI::Range(1, 64).description(""))
         ->type_name("N")
@@ -304,6 +320,24 @@ Error unknown_word(const CLI::App& top, const std::string& word) {
                     : "See " + help + ".");
 }
 
+// Of a group of which at most one may be given: those that were. Empty when it is something else.
+std::string contradiction(const CLI::App& app) {
+    for (const CLI::App* group : app.get_subcommands({})) {
+        std::string given;
+        int count = 0;
+        for (const CLI::Option* option : group->get_options()) {
+            if (group->get_name().empty() && option->count() > 0) {
+                given += (given.empty() ? "'" : " and '") + option->get_name() + "'";
+                ++count;
+            }
+        }
+        if (count > 1) {
+            return given + " contradict each other: give one of them";
+        }
+    }
+    return "";
+}
+
 // CLI11's own account, in the voice of the house: lower case, no full stop.
 Error wrong_words(const CLI::App& top, const CLI::ParseError& error) {
     const std::vector<std::string> rest = top.remaining(true);
@@ -311,8 +345,8 @@ Error wrong_words(const CLI::App& top, const CLI::ParseError& error) {
         return unknown_word(top, rest.front());
     }
     std::string verb;
-    deepest(top, verb);
-    std::string text = error.what();
+    const std::string clash = contradiction(*deepest(top, verb));
+    std::string text = clash.empty() ? error.what() : clash;
     std::replace(text.begin(), text.end(), '\n', ' ');
     while (!text.empty() && (text.back() == ' ' || text.back() == '.')) {
         text.pop_back();

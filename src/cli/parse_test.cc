@@ -110,7 +110,11 @@ TEST(Parse, WrongWordsAreNamedAndTheNearestRightOnesToo) {
         {{"restore", "main", "--target", "/x", "--timeline", "-1"}, "--timeline", ""},
         {{"restore", "main", "--target", "/x", "--timeline", "4294967296"}, "--timeline", ""},
         {{"restore", "main", "--target", "/x", "--before-xid", "7x"}, "--before-xid", ""},
-        {{"restore", "main", "--target", "/x", "--lsn", "0/1", "--at", "now"}, "restore: ", ""},
+        {{"restore", "main", "--target", "/x", "--lsn", "0/1", "--at", "now"},
+         "restore: '--at' and '--lsn' contradict each other",
+         "lifeboat restore --help"},
+        {{"restore", "main", "--target", "/x", "--at", ""}, "--at: '' is empty", ""},
+        {{"restore", "main", "--target", ""}, "--target: '' is empty", ""},
         {{"wal-push", "main"}, "wal-push: path is required", ""},
     };
     for (const Wrong& c : cases) {

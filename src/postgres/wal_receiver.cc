@@ -1,13 +1,24 @@
 // The WAL receiver. Tested by tests/e2e/stream_test.cc against real servers.
 //
-//   Connecting --visit_server--> Identified --identify: another cluster--> the end, loudly (T18)
+//   Connecting --visit_server--> Identified
+//
+//   Identified --identify: another cluster--> the end, loudly (T18)
+//
 //   Identified --find_start--> Streaming
-//   Identified --find_start: the server no longer has what comes next--> Gap --recorded,
-//   need_base--> Streaming (T17) Streaming --end of timeline--> Identified on the next one (T15)
+//
+//   Identified --find_start: what comes next is gone--> Gap --recorded, need_base--> Streaming (T17)
+//
+//   Streaming --end of timeline--> Identified on the next one (T15)
+//
 //   Streaming --spool full--> Degraded --uploads made room--> Streaming
+//
 //   any --connection lost, server down, refused--> Waiting --pause--> Connecting
-//   Streaming --stop--> Stopping --last piece, last acknowledgement--> the end;     any other
-//   --stop--> Stopping
+//
+//   Streaming --stop--> Stopping --last piece, last acknowledgement--> the end
+//
+//   any other --stop--> Stopping
+//
+//   job.drain: Draining --all of the spool is stored--> the end; no server is asked
 //
 // Three threads and what they share (wal_receiver_share.h): this one appends what the server sends
 // to the spool and answers it; the uploader turns the spool into pieces; the gatherer turns whole
@@ -90,6 +101,9 @@ bool WalReceiver::must_end() const {
 }
 
 Result<> WalReceiver::run() {
+    if (job_.drain) {
+        return drain();
+    }
     RetryPause pause(context_.random);
     while (!must_end()) {
         const Lsn before = received_;
@@ -111,9 +125,75 @@ Result<> WalReceiver::run() {
     return {};
 }
 
+// ---- What is left of a server that may be lost ------------------------------------------------
+
+Result<> WalReceiver::open_spool(const ClusterIdentity& cluster) {
+    spool_ = TRY(WalSpool::open(context_.files, job_.spool, cluster));
+    auto kept = TRY(spool_->histories());
+    for (auto& [timeline, contents] : kept) {
+        share_.store_history({timeline, std::move(contents)});
+    }
+    share_.use_spool(*spool_);
+    return {};
+}
+
+// The spool says itself whose it is, so what it holds need not wait for a server.
+Result<> WalReceiver::open_kept_spool() {
+    const auto cluster = TRY(WalSpool::identity_of(context_.files, job_.spool));
+    if (!cluster) {
+        return {};
+    }
+    TRY(open_spool(*cluster));
+    const auto held = spool_->ranges();
+    if (held.empty()) {
+        return {};
+    }
+    timeline_ = held.back().timeline;
+    received_ = Lsn{held.back().to};
+    told_drained_ = false;
+    return {};
+}
+
+bool WalReceiver::is_drained() const {
+    return share_.catalog_known() && !share_.side_work_waits() && !share_.first_unstored();
+}
+
+void WalReceiver::tell_drained() {
+    if (told_drained_ || !is_drained()) {
+        return;
+    }
+    told_drained_ = true;
+    base::log(base::LogLevel::Info, "stream: all that the spool holds is in the repository",
+              {{"system", config_.system},
+               {"to", format_lsn(received_) + " on timeline " + std::to_string(timeline_)}});
+}
+
+Result<> WalReceiver::drain() {
+    TRY(open_kept_spool());
+    if (spool_ == nullptr) {
+        return Error(Code::NotFound, "there is no spool in '" + job_.spool + "'")
+            .hint(
+                "Run it where 'lifeboat stream' ran, with the same configuration: what was "
+                "captured and not stored yet lies there, or nowhere.");
+    }
+    enter(Phase::Draining);
+    for (std::uint64_t seen = 0; !is_drained() && !share_.ended();) {
+        TRY(context_.stop.check());
+        seen = share_.wait(seen, milliseconds(100));
+        report(false);
+    }
+    tell_drained();
+    return {};
+}
+
+// ---- The server -------------------------------------------------------------------------------
+
 // One connection's life.
 Result<> WalReceiver::visit() {
     enter(Phase::Connecting);
+    if (spool_ == nullptr) {
+        TRY(open_kept_spool());
+    }
     const auto stop = std::make_shared<base::StopToken>();
     {
         const Lock lock(session_mutex_);
@@ -139,20 +219,14 @@ Result<> WalReceiver::visit() {
 }
 
 Result<> WalReceiver::identify(ServerVisit& visit) {
+    if (job_.spool_limit < kFewestSegments * visit.cluster.segment_size.bytes()) {
+        return Error(Code::InvalidInput, "a spool of " + base::human_size(job_.spool_limit) +
+                                             " is too small for segments of " +
+                                             base::human_size(visit.cluster.segment_size.bytes()))
+            .hint("Allow the spool room for at least eight segments.");
+    }
     if (spool_ == nullptr) {
-        if (job_.spool_limit < kFewestSegments * visit.cluster.segment_size.bytes()) {
-            return Error(Code::InvalidInput,
-                         "a spool of " + base::human_size(job_.spool_limit) +
-                             " is too small for segments of " +
-                             base::human_size(visit.cluster.segment_size.bytes()))
-                .hint("Allow the spool room for at least eight segments.");
-        }
-        spool_ = TRY(WalSpool::open(context_.files, job_.spool, visit.cluster));
-        auto kept = TRY(spool_->histories());
-        for (auto& [timeline, contents] : kept) {
-            share_.store_history({timeline, std::move(contents)});
-        }
-        share_.use_spool(*spool_);
+        TRY(open_spool(visit.cluster));
     } else if (spool_->cluster() != visit.cluster) {
         TRY(WalSpool::open(context_.files, job_.spool, visit.cluster));  // says how they differ
     }
@@ -287,16 +361,13 @@ Result<> WalReceiver::await_side_work() {
 
 void WalReceiver::wait_before_retry(const Error& why, Duration pause) {
     const std::string text = why.message() + (why.hint().empty() ? "" : " (" + why.hint() + ")");
-    if (!share_.complains(TroubleSource::Server)) {
-        base::log(base::LogLevel::Warn, "stream: waiting for the server",
-                  {{"system", config_.system}, {"error", text}});
-    }
     share_.complain(TroubleSource::Server, text);
     ++reconnects_;
     enter(Phase::Waiting);
     const auto until = steady_clock::now() + pause;
     for (std::uint64_t seen = 0; steady_clock::now() < until && !must_end();) {
         seen = share_.wait(seen, milliseconds(100));
+        tell_drained();
         report(false);
     }
 }

@@ -14,6 +14,9 @@ namespace lifeboat::postgres {
 // there, whatever dies next (P1). A hole is never skipped silently: WAL that the server no longer
 // has is recorded as a gap, and job.need_base is called (T17).
 //
+// What an earlier run left in the spool is stored whether the server answers or not: of a server
+// that is lost it may be the last that there is. With job.drain that is all.
+//
 // Reconnects for ever. Returns nothing once a stop was requested and what had been received is
 // durable, as far as the repository answers within seconds. Fails with what waiting cannot cure
 // only: Conflict (another cluster, T18; other bytes than were captured; a spool in use),

@@ -268,8 +268,8 @@ void WalReceiver::enter(Phase phase) {
 }
 
 engine::StreamState WalReceiver::state() const {
-    static constexpr const char* kNames[] = {"connecting", "streaming", "waiting",
-                                             "degraded",   "gap",       "stopping"};
+    static constexpr const char* kNames[] = {"connecting", "streaming", "waiting", "degraded",
+                                             "gap",        "stopping",  "draining"};
     engine::StreamState state;
     state.phase = kNames[static_cast<std::size_t>(phase_)];
     state.reconnects = reconnects_;
@@ -283,7 +283,8 @@ engine::StreamState WalReceiver::state() const {
     const Lsn durable = unstored ? std::min(*unstored, received_) : received_;
     state.position = format_lsn(durable) + " on timeline " + std::to_string(timeline_);
     state.captured = spool_->captured_at(timeline_, durable);
-    state.lag_bytes = server_end_ > durable ? server_end_ - durable : 0;
+    const Lsn end = std::max(server_end_, received_);
+    state.lag_bytes = end > durable ? end - durable : 0;
     state.spool_bytes = spool_->bytes();
     return state;
 }

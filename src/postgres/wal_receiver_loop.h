@@ -31,10 +31,15 @@ class WalReceiver {
     void report_end(const Result<>& outcome);
 
   private:
-    enum class Phase { Connecting, Streaming, Waiting, Degraded, Gap, Stopping };
+    enum class Phase { Connecting, Streaming, Waiting, Degraded, Gap, Stopping, Draining };
 
     // ---- wal_receiver.cc: the arrows ----
     Result<> visit();
+    Result<> drain();
+    Result<> open_kept_spool();
+    Result<> open_spool(const ClusterIdentity& cluster);
+    bool is_drained() const;
+    void tell_drained();
     Result<> identify(ServerVisit& visit);
     Result<> capture_histories(ServerVisit& visit, TimelineId timeline);
     Result<WalStart> find_start(ServerVisit& visit);
@@ -97,6 +102,7 @@ class WalReceiver {
     Time next_watch_{};
     std::uint64_t seen_ = 0;
     bool wound_down_ = false;
+    bool told_drained_ = true;  // until there is something to tell
 
     base::Mutex report_mutex_;  // one report at a time
     engine::StreamState reported_ LB_GUARDED_BY(report_mutex_);

@@ -16,7 +16,8 @@ Result<> wal_push(Installation& installation, const std::string& name,
                           system->stream.interval,
                           true,
                           {},
-                          {}};
+                          {},
+                          false};
     return engine->push(job, path, installation.world().context())
         .during("storing '" + path + "' of system '" + name + "'");
 }

@@ -34,6 +34,7 @@ struct Streaming {
     OpenRepository& repository;
     const repo::HostKeys& host;
     const StreamWatch& watch;
+    bool drain;
     base::Mutex mutex;  // of `installation`, which is one thread's at a time
 };
 
@@ -80,10 +81,13 @@ Result<> capture(Streaming& all, const config::System& system, engine::DataEngin
                           system.stream.interval,
                           system.stream.acknowledge == config::Acknowledge::Repository,
                           {},
-                          {}};
+                          {},
+                          all.drain};
     job.report = [&](const engine::StreamState& state) { publish(all, system.name, state); };
     job.need_base = [&](const std::string& reason) { anchor(all, system.name, reason); };
-    return engine.stream(job, world.context()).during("streaming '" + system.name + "'");
+    const std::string doing = all.drain ? "storing what the spool of '" + system.name + "' holds"
+                                        : "streaming '" + system.name + "'";
+    return engine.stream(job, world.context()).during(doing);
 }
 
 Result<std::vector<const config::System*>> chosen(const Installation& installation,
@@ -116,7 +120,7 @@ Result<> stream(Installation& installation, const StreamRequest& request,
         auto engine = TRY(installation.engine(*system));
         engines.push_back(std::move(engine));
     }
-    Streaming all{installation, *repository, *host, watch, {}};
+    Streaming all{installation, *repository, *host, watch, request.drain, {}};
     return base::run_parallel(systems.size(), [&](std::size_t i) -> Result<> {
         auto ended = capture(all, *systems[i], *engines[i]);
         if (!ended) {

@@ -11,6 +11,7 @@ namespace lifeboat::service {
 struct StreamRequest {
     std::vector<std::string> systems;  // empty: all whose configuration streams
     std::string repository;
+    bool drain = false;  // store what was captured before, ask no server, and end
 };
 
 // Told of each system's state, from that system's thread.
@@ -20,6 +21,7 @@ using StreamWatch =
 // Captures every system until a stop is requested; each in a thread of its own, so that one in
 // trouble does not hold up the others. When a stream has a hole, a new backup anchors it. Returns
 // the first failure that waiting cannot cure, after the other streams were stopped in good order.
+// A drain returns when all that the spools hold is in the repository, and fails when it is not.
 Result<> stream(Installation& installation, const StreamRequest& request, const StreamWatch& watch);
 
 // What `stream` leaves for `status`, about a second old at most while it runs.
