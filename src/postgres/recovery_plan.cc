@@ -47,7 +47,13 @@ class Planner {
     Result<> refuse_orphans(const Candidate& candidate, TimelineId chosen) const;
     Result<std::vector<TimelineSpan>> way_from(const Candidate& candidate, TimelineId target) const;
     Result<Outcome> follow(const Candidate& candidate, std::vector<TimelineSpan> way);
-    Result<ResolvedTarget> resolve(const Candidate& candidate, const WalSurvey& survey);
+
+    struct Resolved {
+        WalSurvey survey;
+        ResolvedTarget found;
+    };
+
+    Result<Resolved> resolve(const Candidate& candidate, std::vector<TimelineSpan> way);
     Error beyond(const Candidate& candidate, const WalSurvey& survey, Lsn end) const;
     Error no_candidate(const std::vector<repo::ManifestName>& names) const;
     std::string later_point(Lsn after, base::Timestamp time) const;
@@ -205,14 +211,8 @@ Result<std::vector<TimelineSpan>> Planner::way_from(const Candidate& candidate,
 
 Result<Planner::Outcome> Planner::follow(const Candidate& candidate,
                                          std::vector<TimelineSpan> way) {
-    WalSurvey survey;
-    survey.begin = survey.end = candidate.details.stop;
-    survey.way = std::move(way);
-    if (!std::holds_alternative<Immediate>(request_.target)) {
-        survey = TRY(survey_way(repository_, catalog_.stream(), keys_, catalog_.map_keys(),
-                                candidate.details, std::move(survey.way), context_.stop));
-    }
-    const ResolvedTarget found = TRY(resolve(candidate, survey));
+    const Resolved resolved = TRY(resolve(candidate, std::move(way)));
+    const auto& [survey, found] = resolved;
     if (found.kind == ResolvedTarget::Kind::Unmatched) {
         obstacle_ = obstacle_
                         ? std::move(obstacle_)
@@ -242,15 +242,32 @@ Result<Planner::Outcome> Planner::follow(const Candidate& candidate,
     return Outcome(std::move(plan));
 }
 
-Result<ResolvedTarget> Planner::resolve(const Candidate& candidate, const WalSurvey& survey) {
+// An object whose label is whole and whose bytes are not is found when it is read: then the way
+// goes around it, or ends there.
+Result<Planner::Resolved> Planner::resolve(const Candidate& candidate,
+                                           std::vector<TimelineSpan> way) {
+    Resolved out;
     if (std::holds_alternative<Immediate>(request_.target)) {
-        ResolvedTarget found;
-        found.end = candidate.details.stop;
-        return found;
+        out.survey.begin = out.survey.end = out.found.end = candidate.details.stop;
+        out.survey.way = std::move(way);
+        return out;
     }
-    WayReader reader(repository_, catalog_.stream(), keys_, candidate.details, survey,
-                     context_.stop);
-    return resolve_target(request_.target, survey, reader);
+    std::vector<DamagedObject> damaged;
+    while (true) {
+        out.survey = TRY(survey_way(repository_, catalog_.stream(), keys_, catalog_.map_keys(),
+                                    candidate.details, way, damaged, context_.stop));
+        WayReader reader(repository_, catalog_.stream(), keys_, candidate.details, out.survey,
+                         context_.stop);
+        auto found = resolve_target(request_.target, out.survey, reader);
+        if (found) {
+            out.found = std::move(found).value();
+            return out;
+        }
+        if (found.error().code() != Code::Corrupt || !reader.damaged()) {
+            return std::move(found).error();
+        }
+        damaged.push_back(*reader.damaged());
+    }
 }
 
 // "backup 'x' at 2026-01-23 02:07:14 UTC": the first backup that begins a window behind what can be

@@ -133,12 +133,16 @@ class Surveyor {
   public:
     Surveyor(repo::Repository& repository, const repo::ReaderKeys& keys,
              const std::vector<base::Key256>& map_keys, const BackupDetails& details,
-             const base::StopToken& stop)
+             const std::vector<DamagedObject>& damaged, const base::StopToken& stop)
         : repository_(repository),
           keys_(keys),
           map_keys_(map_keys),
           details_(details),
-          stop_(stop) {}
+          stop_(stop) {
+        for (const DamagedObject& object : damaged) {
+            judged_[object.entry].flaw = object.what;
+        }
+    }
 
     Result<> judge(const std::vector<WalPiece>& pieces) {
         std::vector<const Entry*> todo;
@@ -215,9 +219,10 @@ Result<WalSurvey> survey_way(repo::Repository& repository, const repo::StreamCat
                              const repo::ReaderKeys& keys,
                              const std::vector<base::Key256>& map_keys,
                              const BackupDetails& details, std::vector<TimelineSpan> way,
+                             const std::vector<DamagedObject>& damaged,
                              const base::StopToken& stop) {
     const SegmentSize segment = TRY(SegmentSize::of(details.wal_segment_size));
-    Surveyor surveyor(repository, keys, map_keys, details, stop);
+    Surveyor surveyor(repository, keys, map_keys, details, damaged, stop);
     WalSurvey survey;
     survey.way = std::move(way);
     survey.begin = details.stop;
@@ -267,7 +272,13 @@ Result<> WayReader::fill(Lsn from, base::MutableBytes out) {
             return Error(Code::Bug, "no piece of the way holds " + format_lsn(from));
         }
         const std::size_t count = std::min<std::uint64_t>(out.size(), piece->to - from);
-        TRY(stream_.read(piece->timeline, from.value, out.first(count)));
+        auto got = stream_.read(piece->timeline, from.value, out.first(count));
+        if (!got) {
+            if (got.error().code() == Code::Corrupt) {
+                damaged_ = DamagedObject{piece->entry, got.error().message()};
+            }
+            return got;
+        }
         from = from + count;
         out = out.subspan(count);
     }

@@ -49,14 +49,21 @@ struct WalSurvey {
     TimelineId timeline_at(Lsn at) const;
 };
 
+// An object that turned out to be damaged when it was read.
+struct DamagedObject {
+    const repo::StreamCatalog::Entry* entry = nullptr;
+    std::string what;
+};
+
 // Covers the way and reads the label of every object on it, several at a time: an object that is
 // not this cluster's, not signed by a pinned writer or not readable is passed over, and the way
-// goes around it or ends there (T18). Unavailable and Cancelled are failures. `map_keys` open the
-// summaries of the hosts that they belong to.
+// goes around it or ends there (T18), and so is what is `damaged`. Unavailable and Cancelled are
+// failures. `map_keys` open the summaries of the hosts that they belong to.
 Result<WalSurvey> survey_way(repo::Repository& repository, const repo::StreamCatalog& catalog,
                              const repo::ReaderKeys& keys,
                              const std::vector<base::Key256>& map_keys,
                              const BackupDetails& details, std::vector<TimelineSpan> way,
+                             const std::vector<DamagedObject>& damaged,
                              const base::StopToken& stop);
 
 // Reads records of a surveyed way. One thread at a time; what is passed must outlive it.
@@ -79,6 +86,9 @@ class WayReader {
     // is seen whole, and some before it: at least `lead` bytes earlier.
     std::size_t lead_in(std::size_t index, std::uint64_t lead) const;
 
+    // What made a read fail with Corrupt, where it was the bytes of one object.
+    const std::optional<DamagedObject>& damaged() const { return damaged_; }
+
   private:
     Result<> fill(Lsn from, base::MutableBytes out);
 
@@ -86,6 +96,7 @@ class WayReader {
     const WalSurvey& survey_;
     const base::StopToken& stop_;
     repo::StreamReader stream_;
+    std::optional<DamagedObject> damaged_;
 };
 
 }  // namespace lifeboat::postgres
