@@ -48,6 +48,17 @@ std::vector<TimelineSpan> cut(const std::vector<TimelineSpan>& way, Lsn end) {
     return out;
 }
 
+std::vector<TablespaceMade> once_each(const std::vector<TablespaceMade>& made) {
+    std::vector<TablespaceMade> out;
+    for (const TablespaceMade& one : made) {
+        if (std::none_of(out.begin(), out.end(),
+                         [&](const TablespaceMade& seen) { return seen.path == one.path; })) {
+            out.push_back(one);
+        }
+    }
+    return out;
+}
+
 // The contents of a small captured file.
 Result<std::string> read_captured(repo::MapIndex& index, repo::PackSource& source,
                                   const std::string& path) {
@@ -108,6 +119,7 @@ Result<engine::RecoveryPlan> Composer::run(const WalSurvey& survey) {
     plan->last_commit = found_.last_commit;
     plan->minimums =
         largest(parameters_of(candidate_.details), found_.parameters.value_or(Parameters{}));
+    plan->tablespaces = once_each(found_.tablespaces);
     plan->histories = catalog_.histories();
     TRY(add_outside_files(*plan));
 

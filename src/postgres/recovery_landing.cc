@@ -28,8 +28,29 @@ bool is_named_like(const OutsideFile& file, std::string_view part) {
     return file.name.find(part) != std::string::npos;
 }
 
-Result<> add_tablespaces(const BackupDetails& d, const LandingRequest& request, Landing& landing) {
-    std::vector<TablespaceLink> links = TRY(place_tablespaces(d, request.remap, request.target));
+// Also those that were created while the backup was taken: they were copied, but its map does not
+// know them, so that the WAL creates them too.
+Result<std::vector<TablespaceMade>> created_by_wal(const PostgresPlan& plan) {
+    const BackupDetails& d = plan.details;
+    const std::vector<TablespaceLink> map = TRY(parse_tablespace_map(d.tablespace_map));
+    std::vector<TablespaceMade> out = plan.tablespaces;
+    for (const TablespaceDetails& space : d.tablespaces) {
+        const bool mapped = std::any_of(map.begin(), map.end(), [&](const TablespaceLink& line) {
+            return line.oid == space.oid;
+        });
+        if (!space.in_place && !mapped) {
+            out.push_back({d.start, space.oid, space.path});
+        }
+    }
+    return out;
+}
+
+Result<> add_tablespaces(const PostgresPlan& plan, const LandingRequest& request,
+                         Landing& landing) {
+    const BackupDetails& d = plan.details;
+    const std::vector<TablespaceMade> created = TRY(created_by_wal(plan));
+    const Remap remap = TRY(allow_created_tablespaces(created, d, request.remap, request.target));
+    std::vector<TablespaceLink> links = TRY(place_tablespaces(d, remap, request.target));
     for (const TablespaceLink& link : links) {
         landing.links.push_back(
             {"pg_tblspc/" + std::to_string(link.oid), link.path, d.version_directory});
@@ -99,7 +120,7 @@ Result<Landing> recovery_landing(const engine::RecoveryPlan& neutral,
     landing.extra.push_back(text_file("recovery.signal", ""));
     landing.extra.push_back(
         text_file(std::string(kFeedPlanFile), FeedPlan::of(*plan).to_json().dump(2) + "\n"));
-    TRY(add_tablespaces(d, request, landing));
+    TRY(add_tablespaces(*plan, request, landing));
     const auto pinned = add_configuration(*plan, request, landing);
     landing.extra.push_back(text_file(
         "postgresql.auto.conf", recovery_settings(*plan, request.fetch_command, pinned), true));

@@ -11,6 +11,7 @@
 #include "postgres/recovery_target.h"
 #include "postgres/timeline.h"
 #include "postgres/wal_body.h"
+#include "postgres/wal_summary.h"
 #include "repo/repository.h"
 
 namespace lifeboat::postgres {
@@ -47,6 +48,7 @@ struct PostgresPlan final : engine::EnginePart {
     std::optional<CommitPoint>
         last_commit;      // the newest one that will be there, if it lies behind the backup's end
     Parameters minimums;  // the largest that any server on the way had (T24)
+    std::vector<TablespaceMade> tablespaces;  // that the WAL to be replayed creates, each path once
     std::vector<StoredHistoryFile> histories;  // every one that is in the repository
     std::vector<OutsideFile> outside;
     bool needs_configuration =

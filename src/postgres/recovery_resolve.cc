@@ -172,6 +172,12 @@ Result<> Resolver::watch(const WalRecord& record) {
         const Parameters now = TRY(read_parameter_change(record));
         note(record.start, now);
     }
+    if (is_tablespace_creation(record)) {
+        const TablespaceCreate create = TRY(read_tablespace_create(record));
+        if (!create.path.empty()) {
+            out_.tablespaces.push_back({record.start, create.tablespace, std::string(create.path)});
+        }
+    }
     return {};
 }
 
@@ -182,7 +188,7 @@ void Resolver::note(Lsn at, const Parameters& now) {
     }
 }
 
-// Parameter changes in the pieces before those that were read.
+// Parameter changes and new tablespaces in the pieces before those that were read.
 Result<> Resolver::watch_before(std::size_t end) {
     for (std::size_t index = 0; index < end;) {
         const WalPiece& piece = survey_.pieces[index];
@@ -193,6 +199,11 @@ Result<> Resolver::watch_before(std::size_t end) {
         for (const ParameterChange& change : piece.summary->parameter_changes) {
             if (change.at >= survey_.begin && change.at < piece.to) {
                 note(change.at, change.now);
+            }
+        }
+        for (const TablespaceMade& made : piece.summary->tablespaces) {
+            if (made.at >= survey_.begin && made.at < piece.to) {
+                out_.tablespaces.push_back(made);
             }
         }
         ++index;

@@ -23,7 +23,8 @@ struct ResolvedTarget {
     std::optional<Parameters> parameters;    // the largest of each along the way (T24)
     std::optional<Lsn> minimal_from;  // WAL from here on was written at wal_level minimal: a server
                                       // refuses to replay it
-    Lsn end;                          // end of `record`, or where the WAL ends
+    std::vector<TablespaceMade> tablespaces;  // that the way creates; some may be there twice
+    Lsn end;                                  // end of `record`, or where the WAL ends
 };
 
 // The larger of each setting; the level is that of `a`.

@@ -174,6 +174,38 @@ bool is_remapped(const std::string& path, const Remap& remap) {
 
 }  // namespace
 
+Result<Remap> allow_created_tablespaces(const std::vector<TablespaceMade>& created,
+                                        const BackupDetails& details, const Remap& remap,
+                                        std::string_view target) {
+    Remap left = remap;
+    for (const TablespaceMade& made : created) {
+        const bool captured =
+            std::any_of(details.tablespaces.begin(), details.tablespaces.end(),
+                        [&](const TablespaceDetails& space) { return space.path == made.path; });
+        const std::string to = mapped(made.path, remap);
+        if (!captured && to != made.path) {
+            return Error(Code::InvalidInput, "the tablespace at '" + made.path +
+                                                 "' cannot lie elsewhere: it is created by the WAL")
+                .hint("A server that replays its creation makes it where it was.");
+        }
+        const bool allowed = is_remapped(made.path, remap) && to == made.path;
+        if (!allowed && target != details.data_directory) {
+            return Error(Code::Refused,
+                         "the WAL to be replayed creates a tablespace at '" + made.path +
+                             "', and the server would write there, into the original's files if "
+                             "that server is here")
+                .hint("Recover to a point before " + format_lsn(made.at) +
+                      " or from a backup taken later; where nobody else uses that directory, say "
+                      "so with --tablespace " +
+                      made.path + "=" + made.path + ".");
+        }
+        if (!captured) {
+            std::erase(left, std::pair(made.path, made.path));
+        }
+    }
+    return left;
+}
+
 Result<std::vector<TablespaceLink>> place_tablespaces(const BackupDetails& details,
                                                       const Remap& remap, std::string_view target) {
     TRY(check_remap(details, remap));

@@ -27,6 +27,14 @@ std::string recovery_settings(const PostgresPlan& plan, std::string_view fetch_c
 // (old absolute directory -> new one), as a person gave it.
 using Remap = std::vector<std::pair<std::string, std::string>>;
 
+// What of `remap` is left for the backup's own tablespaces. Those that the WAL creates cannot be
+// sent elsewhere: the server makes them where they were. Refused, beside the original data
+// directory, unless `remap` says of each that it may lie there (from itself to itself);
+// InvalidInput when it sends one elsewhere.
+Result<Remap> allow_created_tablespaces(const std::vector<TablespaceMade>& created,
+                                        const BackupDetails& details, const Remap& remap,
+                                        std::string_view target);
+
 struct TablespaceLink {
     std::uint32_t oid = 0;
     std::string path;

@@ -108,6 +108,31 @@ TEST(PlaceTablespaces, NeverGoWhereALivingServerMayHaveThem) {
         << "the original place is the disaster's own";
 }
 
+TEST(CreatedTablespaces, T9_MayOnlyLieWhereTheyWere) {
+    const std::vector<TablespaceMade> created = {{Lsn{0x2000}, 16500, "/made"}};
+    const BackupDetails d = with_tablespaces();
+    EXPECT_TRUE(fails(allow_created_tablespaces(created, d, {}, "/restored"), Code::Refused));
+    EXPECT_TRUE(fails(allow_created_tablespaces(created, d, {{"/made", "/x"}}, "/restored"),
+                      Code::InvalidInput));
+    EXPECT_TRUE(ok(allow_created_tablespaces(created, d, {}, "/var/lib/postgresql/15/main")))
+        << "the original place is the disaster's own";
+    const auto left = allow_created_tablespaces(
+        created, d, {{"/made", "/made"}, {"/fast", "/new/fast"}}, "/restored");
+    ASSERT_TRUE(ok(left));
+    EXPECT_EQ(*left, (Remap{{"/fast", "/new/fast"}}));
+}
+
+TEST(CreatedTablespaces, T9_OneThatIsDroppedAndMadeAgainIsCreatedToo) {
+    const std::vector<TablespaceMade> created = {{Lsn{0x2000}, 16500, "/fast"}};
+    const BackupDetails d = with_tablespaces();
+    EXPECT_TRUE(fails(allow_created_tablespaces(created, d, {{"/fast", "/x"}}, "/restored"),
+                      Code::Refused));
+    const Remap same = {{"/fast", "/fast"}};
+    const auto left = allow_created_tablespaces(created, d, same, "/restored");
+    ASSERT_TRUE(ok(left));
+    EXPECT_EQ(*left, same);
+}
+
 TEST(PlaceTablespaces, RefuseWhatMakesNoSense) {
     const Remap bad[] = {{{"/fats", "/x"}},
                          {{"/fast", "relative"}, {"/slow", "/y"}},

@@ -147,6 +147,10 @@ bool is_transaction_end(const WalRecord& record) {
            op != static_cast<std::uint8_t>(TransactionOp::Prepare);
 }
 
+bool is_tablespace_creation(const WalRecord& record) {
+    return record.is(Rmgr::Tablespace) && record.operation() == 0;
+}
+
 bool is_heap_truncate(const WalRecord& record) {
     return record.is(Rmgr::Heap) && (record.info & 0x70) == kHeapTruncate;
 }
@@ -266,6 +270,15 @@ Result<DatabaseChange> read_database_change(const WalRecord& record) {
     change.tablespaces =
         NumberList(change.op == DatabaseOp::Drop ? fields.list(4) : fields.take(4));
     return checked(record, fields, change, "database");
+}
+
+Result<TablespaceCreate> read_tablespace_create(const WalRecord& record) {
+    constexpr std::size_t kLongestPath = 1024;  // MAXPGPATH
+    Fields fields(record.main_data);
+    TablespaceCreate create;
+    create.tablespace = fields.next<std::uint32_t>();
+    create.path = fields.terminated(kLongestPath);
+    return checked(record, fields, create, "tablespace creation");
 }
 
 }  // namespace lifeboat::postgres

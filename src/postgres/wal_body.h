@@ -52,6 +52,7 @@ inline bool is_operation(const WalRecord& record, StorageOp op) {
 }
 
 bool is_transaction_end(const WalRecord& record);
+bool is_tablespace_creation(const WalRecord& record);
 bool is_heap_truncate(const WalRecord& record);  // written by TRUNCATE at wal_level logical only
 
 // An array of 32-bit numbers inside a record.
@@ -178,5 +179,13 @@ struct DatabaseChange {
 };
 
 Result<DatabaseChange> read_database_change(const WalRecord& record);
+
+// CREATE TABLESPACE. A server that replays it links `path` and writes there, wherever it runs.
+struct TablespaceCreate {
+    std::uint32_t tablespace = 0;
+    std::string_view path;  // empty: a directory inside the data directory
+};
+
+Result<TablespaceCreate> read_tablespace_create(const WalRecord& record);
 
 }  // namespace lifeboat::postgres

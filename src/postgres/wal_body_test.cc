@@ -202,5 +202,20 @@ TEST(DatabaseChange, IsNumberedAnewSince15) {
     EXPECT_EQ(read_database_change(as_record(logged, 16)).value().op, DatabaseOp::CreateByLog);
 }
 
+TEST(TablespaceCreate, NamesThePathOrNone) {
+    ForgedRecord forged = tablespace_create(16500, "/fast/disk");
+    EXPECT_TRUE(is_tablespace_creation(as_record(forged, 15)));
+    const TablespaceCreate create = read_tablespace_create(as_record(forged, 15)).value();
+    EXPECT_EQ(create.tablespace, 16500U);
+    EXPECT_EQ(create.path, "/fast/disk");
+    forged.main.pop_back();
+    EXPECT_EQ(read_tablespace_create(as_record(forged, 15)).error().code(), Code::Corrupt);
+    const ForgedRecord in_place = tablespace_create(16501, "");
+    EXPECT_EQ(read_tablespace_create(as_record(in_place, 15)).value().path, "");
+    ForgedRecord dropped = tablespace_create(16500, "");
+    dropped.info = 0x10;
+    EXPECT_FALSE(is_tablespace_creation(as_record(dropped, 15)));
+}
+
 }  // namespace
 }  // namespace lifeboat::postgres

@@ -86,6 +86,7 @@ Result<> WalSummary::append(const WalSummary& later) {
     extend(timeline_switches, later.timeline_switches);
     extend(losses, later.losses);
     extend(points, later.points);
+    extend(tablespaces, later.tablespaces);
     return {};
 }
 
@@ -111,7 +112,7 @@ Result<> WalSummarizer::add(const WalRecord& record) {
     if (record.is(Rmgr::Storage) || record.is(Rmgr::Database) || is_heap_truncate(record)) {
         return add_loss(record);
     }
-    return {};
+    return is_tablespace_creation(record) ? add_tablespace(record) : Result<>();
 }
 
 Result<> WalSummarizer::add_transaction_end(const WalRecord& record) {
@@ -198,6 +199,14 @@ Result<> WalSummarizer::add_loss(const WalRecord& record) {
             summary_.losses.push_back(marker(LossMarker::Kind::DatabaseDropped, record));
             summary_.losses.back().database = change.database;
         }
+    }
+    return {};
+}
+
+Result<> WalSummarizer::add_tablespace(const WalRecord& record) {
+    const TablespaceCreate create = TRY(read_tablespace_create(record));
+    if (!create.path.empty()) {
+        summary_.tablespaces.push_back({record.start, create.tablespace, std::string(create.path)});
     }
     return {};
 }

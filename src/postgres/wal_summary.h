@@ -84,6 +84,15 @@ struct LossMarker {
     friend bool operator==(const LossMarker&, const LossMarker&) = default;
 };
 
+// CREATE TABLESPACE with a path.
+struct TablespaceMade {
+    Lsn at;
+    std::uint32_t oid = 0;
+    std::string path;
+
+    friend bool operator==(const TablespaceMade&, const TablespaceMade&) = default;
+};
+
 // What a range of WAL holds, for recovery planning and for the question "when was that?". Times are
 // the server's own clock, which is not monotonic.
 struct WalSummary {
@@ -107,6 +116,7 @@ struct WalSummary {
     std::vector<TimelineSwitch> timeline_switches;
     std::vector<LossMarker> losses;
     std::vector<CommitPoint> points;  // commits and aborts, if they are kept
+    std::vector<TablespaceMade> tablespaces;
 
     // Joins the summary of what follows directly. InvalidInput, changing nothing, when a record
     // lies between.
@@ -134,6 +144,7 @@ class WalSummarizer {
     Result<> add_xlog(const WalRecord& record);
     Result<> add_checkpoint(const WalRecord& record);
     Result<> add_loss(const WalRecord& record);
+    Result<> add_tablespace(const WalRecord& record);
     void note_commit(const CommitPoint& point);
     void note_switch(Lsn at, TimelineId from, TimelineId to);
 

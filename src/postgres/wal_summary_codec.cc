@@ -25,7 +25,10 @@
 //                        oids (count; each)
 //     points             start - start of the point before, end - start, time - time before
 //                        (zigzag), xid - xid before (zigzag), 1 byte: 1 for an abort
-//   A point outside the list is written as if the one before were all zeros. Nothing follows.
+//   A point outside the list is written as if the one before were all zeros.
+//   one more list, only where it has items:
+//     tablespaces        at, oid, length and bytes of the path
+//   Nothing follows.
 
 namespace lifeboat::postgres {
 
@@ -37,6 +40,7 @@ using base::ByteWriter;
 constexpr std::string_view kMark = "LBWS";
 constexpr std::uint8_t kFormat = 1;
 constexpr std::uint64_t kLongestName = 63;
+constexpr std::uint64_t kLongestPath = 1023;
 
 std::uint64_t zigzag(std::int64_t v) {
     return static_cast<std::uint64_t>(v) << 1 ^ static_cast<std::uint64_t>(v >> 63);
@@ -110,6 +114,12 @@ void write_item(ByteWriter& out, const RelationKey& relation) {
     out.varint(relation.tablespace);
     out.varint(relation.database);
     out.varint(relation.number);
+}
+
+void write_item(ByteWriter& out, const TablespaceMade& made) {
+    out.varint(made.at.value);
+    out.varint(made.oid);
+    out.sized(made.path);
 }
 
 void write_item(ByteWriter& out, std::uint32_t oid) {
@@ -304,6 +314,15 @@ Result<LossMarker> read_item(ByteReader& in) {
     return loss;
 }
 
+template <>
+Result<TablespaceMade> read_item(ByteReader& in) {
+    TablespaceMade made;
+    made.at = TRY(read_lsn(in));
+    made.oid = TRY(read_number<std::uint32_t>(in));
+    made.path = TRY(in.sized_text(kLongestPath));
+    return made;
+}
+
 Result<std::vector<CommitPoint>> read_points(ByteReader& in) {
     const std::uint64_t count = TRY(in.varint());
     if (count > in.remaining() / 5) {
@@ -352,6 +371,12 @@ Result<> read_lists(ByteReader& in, WalSummary& summary) {
     summary.timeline_switches = TRY(read_list<TimelineSwitch>(in));
     summary.losses = TRY(read_list<LossMarker>(in));
     summary.points = TRY(read_points(in));
+    if (!in.at_end()) {
+        summary.tablespaces = TRY(read_list<TablespaceMade>(in));
+        if (summary.tablespaces.empty()) {
+            return corrupt("a list without items");
+        }
+    }
     return {};
 }
 
@@ -387,6 +412,9 @@ base::Bytes encode_summary(const WalSummary& summary) {
     write_list(out, summary.timeline_switches);
     write_list(out, summary.losses);
     write_points(out, summary.points);
+    if (!summary.tablespaces.empty()) {
+        write_list(out, summary.tablespaces);
+    }
     return out.take();
 }
 

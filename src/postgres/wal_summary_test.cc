@@ -164,6 +164,23 @@ TEST(WalSummaryFormat, IsReadBack) {
     EXPECT_EQ(decode_summary(encode_summary({})).value(), WalSummary{});
 }
 
+TEST(WalSummaryFormat, T9_KeepsTheTablespacesThatAreCreated) {
+    WalForge forge(kMajor, kSmall, kStart);
+    forge.append(tablespace_create(16500, "/fast"));
+    forge.append(tablespace_create(16501, ""));
+    const WalSummary s = summarize(forge);
+    const std::vector<TablespaceMade> made = {{s.first, 16500, "/fast"}};
+    EXPECT_EQ(s.tablespaces, made) << "one inside the data directory goes with it";
+    const base::Bytes bytes = encode_summary(s);
+    EXPECT_EQ(decode_summary(bytes).value(), s);
+    WalSummary none = s;
+    none.tablespaces.clear();
+    for (std::size_t size = encode_summary(none).size() + 1; size < bytes.size(); ++size) {
+        EXPECT_EQ(decode_summary(base::BytesView(bytes).first(size)).error().code(), Code::Corrupt)
+            << size;
+    }
+}
+
 TEST(WalSummaryFormat, StaysAsItIs) {
     WalForge forge(kMajor, kSmall, kStart);
     forge.append(commit(700, 10));

@@ -194,6 +194,14 @@ inline ForgedRecord database_change(DatabaseOp op, std::uint32_t database,
             .main = out.take()};
 }
 
+inline ForgedRecord tablespace_create(std::uint32_t oid, const std::string& path) {
+    base::ByteWriter out;
+    out.u32(oid);
+    out.raw(path);
+    out.u8(0);
+    return {.rmgr = Rmgr::Tablespace, .info = 0, .main = out.take()};
+}
+
 // Calls `use` for every record of what was forged; false unless the whole of it reads.
 template <class Use>
 bool for_each_record(const WalForge& forge, SegmentSize size, Use use) {
