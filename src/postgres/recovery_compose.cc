@@ -111,7 +111,7 @@ Result<engine::RecoveryPlan> Composer::run(const WalSurvey& survey) {
     plan->repository_id = repository_.id();
     plan->details = candidate_.details;
     plan->end = found_.end;
-    plan->way = cut(survey.way, found_.end);
+    plan->way = cut(survey.way, std::min(found_.end, survey.end));
     // A target that is reached with the backup alone is its first consistent moment: no record
     // behind it may be applied.
     plan->stop.immediate = !found_.record;

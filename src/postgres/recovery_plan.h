@@ -42,8 +42,10 @@ struct PostgresPlan final : engine::EnginePart {
     std::string repository;  // where it lies, for people
     repo::Id128 repository_id{};
     BackupDetails details;
-    std::vector<TimelineSpan> way;  // from details.start; the last span ends at `end`
-    Lsn end;                        // recovery needs every byte before it, and none behind
+    // From details.start to the last byte that recovery needs. That lies before `end` where a
+    // switch of segments is the last record and the padding behind it was not captured.
+    std::vector<TimelineSpan> way;
+    Lsn end;  // of recovery, as the server sees it
     RecoveryStop stop;
     std::optional<CommitPoint>
         last_commit;      // the newest one that will be there, if it lies behind the backup's end

@@ -20,7 +20,7 @@ FeedPlan FeedPlan::of(const PostgresPlan& plan) {
     const auto size = SegmentSize::of(plan.details.wal_segment_size);
     out.segment = size ? *size : SegmentSize{};
     out.way = plan.way;
-    out.end = plan.end;
+    out.end = plan.way.back().end;
     out.local_timeline = plan.details.timeline;
     out.local_end = plan.details.stop;
     out.histories = plan.histories;
