@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "base/process.h"
 #include "postgres/pg_control.h"
 #include "postgres/recovery_plan.h"
 #include "postgres/recovery_windows.h"
@@ -61,7 +62,7 @@ void expect_rows(RecoveryWorld& world, const char* what, const engine::Target& t
     EXPECT_EQ(restored.ask("SELECT pg_is_in_recovery()"), "f") << what;
 }
 
-TEST_F(RecoveryTest, TheNewestPointFollowsTheNewestTimeline) {
+TEST_F(RecoveryTest, T14_TheNewestPointFollowsTheNewestTimeline) {
     expect_rows(world(), "latest", engine::Latest{}, world().at("seventy-one").rows);
 }
 
@@ -69,7 +70,7 @@ TEST_F(RecoveryTest, ABackupAloneHoldsWhatWasThereAtItsEnd) {
     expect_rows(world(), "immediate", engine::Immediate{}, world().at("before backup").rows);
 }
 
-TEST_F(RecoveryTest, ATimeHoldsWhatWasCommittedThen) {
+TEST_F(RecoveryTest, T23_ATimeHoldsWhatWasCommittedThen) {
     const Moment& three = world().at("three");
     expect_rows(world(), "at the commit", engine::AtTime{three.time}, three.rows);
     expect_rows(world(), "just before it", engine::AtTime{three.time - 1us},
@@ -78,7 +79,7 @@ TEST_F(RecoveryTest, ATimeHoldsWhatWasCommittedThen) {
                 world().at("seventy").rows);
 }
 
-TEST_F(RecoveryTest, ATransactionIsIncludedOrNot) {
+TEST_F(RecoveryTest, T23_ATransactionIsIncludedOrNot) {
     const Moment& five = world().at("five");
     expect_rows(world(), "a prepared one", engine::AtTransaction{five.xid}, five.rows);
     expect_rows(world(), "without it", engine::BeforeTransaction{five.xid},
@@ -105,14 +106,14 @@ TEST_F(RecoveryTest, ARestorePointIsFoundByItsName) {
     expect_rows(world(), "by name", engine::AtName{"before upgrade"}, world().at("named").rows);
 }
 
-TEST_F(RecoveryTest, ATimelineThatWasLeftIsReachedByItsNumber) {
+TEST_F(RecoveryTest, T14_ATimelineThatWasLeftIsReachedByItsNumber) {
     expect_rows(world(), "latest of 1", engine::Latest{}, world().at("eight on one").rows, 1);
 }
 
 // ---- What cannot be reached is refused before anything is written
 // ---------------------------------------------------
 
-TEST_F(RecoveryTest, RefusesWhatCannotBeReached) {
+TEST_F(RecoveryTest, T23_RefusesWhatCannotBeReached) {
     const base::Timestamp now = base::system_clock().now();
 
     const struct {
@@ -191,7 +192,7 @@ TEST_F(RecoveryTest, NeedsAnIdentity) {
     const auto windows = postgres::recovery_windows("prod", *world().repository, host);
     ASSERT_TRUE(ok(windows)) << "the host sees what can be recovered";
     ASSERT_EQ(windows->size(), 2U);
-    EXPECT_EQ((*windows)[0].to, postgres::format_lsn(world().at("seventy-one").lsn));
+    EXPECT_EQ((*windows)[0].to, postgres::format_lsn(world().captured_to()));
     EXPECT_EQ((*windows)[1].to, postgres::format_lsn(world().at("eight on one").lsn))
         << (*windows)[1].note;
 }
@@ -211,7 +212,7 @@ TEST_F(RecoveryTest, PostgreSqlItselfVerifiesWhatLanded) {
     EXPECT_FALSE(restored.exists("pg_wal/lifeboat.feed")) << "the feeder takes its directory away";
 }
 
-TEST_F(RecoveryTest, ATablespaceNeverLandsOnTheOriginal) {
+TEST_F(RecoveryTest, T9_ATablespaceNeverLandsOnTheOriginal) {
     Restored restored(world(), "restored");
     ASSERT_TRUE(ok(restored.plan(engine::Immediate{})));
     const auto landing = restored.apply({{"/nowhere", "/x"}});
@@ -236,10 +237,20 @@ TEST_F(RecoveryTest, ChecksPagesAndStructureAndFindsDamage) {
         << "nothing of the check stays";
 }
 
+TEST_F(RecoveryTest, T24_NoSettingIsSmallerThanAnyServerOnTheWayHad) {
+    Restored restored(world(), "restored");
+    ASSERT_TRUE(ok(restored.all(engine::Latest{})));
+    EXPECT_EQ(restored.ask("SHOW max_connections"), "60") << "raised behind the backup";
+    Restored early(world(), "early");
+    ASSERT_TRUE(ok(early.plan(engine::AtTransaction{world().at("two").xid})));
+    ASSERT_TRUE(ok(early.apply()));
+    EXPECT_NE(early.read("postgresql.auto.conf").find("max_connections = '20'"), std::string::npos);
+}
+
 // ---- Failures of the repository
 // -------------------------------------------------------------------------------------
 
-TEST_F(RecoveryTest, P5_AFailingRepositoryAbortsRecoveryAndNeverPromotes) {
+TEST_F(RecoveryTest, T13_P5_AFailingRepositoryAbortsRecoveryAndNeverPromotes) {
     Restored restored(world(), "restored");
     ASSERT_TRUE(ok(restored.plan(engine::Latest{})));
     ASSERT_TRUE(ok(restored.apply()));
@@ -261,7 +272,7 @@ TEST_F(RecoveryTest, P5_AFailingRepositoryAbortsRecoveryAndNeverPromotes) {
     EXPECT_EQ(restored.rows(), world().at("seventy-one").rows);
 }
 
-TEST_F(RecoveryTest, ALostObjectIsAHoleThatIsFoundBeforehand) {
+TEST_F(RecoveryTest, T10_ALostObjectIsAHoleThatIsFoundBeforehand) {
     const auto catalog = repo::StreamCatalog::load(*world().repository, "prod");
     ASSERT_TRUE(ok(catalog));
     std::string lost;
@@ -285,6 +296,21 @@ TEST_F(RecoveryTest, ALostObjectIsAHoleThatIsFoundBeforehand) {
     EXPECT_NE(late.error().hint().find(lost), std::string::npos) << late.error().hint();
 }
 
+// Without it nobody can tell that timeline 2 left timeline 1, and where.
+TEST_F(RecoveryTest, T14_ALaterTimelineWhoseHistoryIsLostIsNotPassedOverInSilence) {
+    world().set_faults([](store::Operation operation, const std::string& name) {
+        const bool history = name.find("history") != std::string::npos;
+        return history && operation != store::Operation::List ? store::Fault::FlipBit
+                                                              : store::Fault::None;
+    });
+    Restored restored(world(), "restored");
+    const auto planned = restored.plan(engine::Latest{});
+    ASSERT_TRUE(fails(planned, Code::Refused));
+    EXPECT_NE(planned.error().message().find("timeline 2"), std::string::npos)
+        << planned.error().message();
+    ASSERT_TRUE(ok(restored.plan(engine::Latest{}, 1U)));
+}
+
 // ---- Started by hand
 // ------------------------------------------------------------------------------------------------
 
@@ -293,6 +319,11 @@ TEST_F(RecoveryTest, AServerThatAPersonStartsFindsItsFeeder) {
     ASSERT_TRUE(ok(restored.plan(engine::AtTransaction{world().at("six").xid})));
     ASSERT_TRUE(ok(restored.apply()));
     const auto& cluster = world().cluster();
+    // The feeder is the server's child, and reads the repository as the server's user.
+    base::Command give;
+    give.argv = {"/bin/chown", "-R", "--reference=" + cluster.host("data"),
+                 cluster.host("repository")};
+    ASSERT_TRUE(ok(base::run(give, 10s)));
     cluster.run({"/bin/sh", "-c",
                  "printf \"port=5440\\nunix_socket_directories='%s'\\n\" \"$0\" >> "
                  "\"$0/postgresql.auto.conf\"",

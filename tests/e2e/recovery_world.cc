@@ -198,7 +198,10 @@ void RecoveryWorld::live_on_timeline_two() {
     insert("seventy", 70);
     ask("INSERT INTO t SELECT g FROM generate_series(4000, 6000) g; DELETE FROM t WHERE n >= 4000");
     insert("seventy-one", 71);
-    two_ends_ = at("seventy-one").lsn;
+    // The capture ends with the page that holds a switch of segments: before its padding.
+    constexpr std::uint64_t kPage = 8192;
+    const Lsn switch_ends = lsn_of(ask("SELECT pg_switch_wal()"));
+    two_ends_ = Lsn{(switch_ends.value + kPage - 1) / kPage * kPage};
     cluster_->tool("pg_ctl", {"stop", "-w", "-m", "fast", "-D", cluster_->inside("two")});
 }
 
@@ -264,8 +267,10 @@ Restored::Restored(RecoveryWorld& world, std::string name)
 
 Restored::~Restored() {
     stop_server();
-    base::remove_tree(base::real_files(), directory)
-        .discard("the world's destructor removes it with everything else");
+    for (const std::string& tree : {directory, directory + ".space"}) {
+        base::remove_tree(base::real_files(), tree)
+            .discard("the world's destructor removes it with everything else");
+    }
 }
 
 base::Result<> Restored::plan(const engine::Target& target, std::optional<std::uint32_t> timeline) {

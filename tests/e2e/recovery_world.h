@@ -41,6 +41,8 @@ class RecoveryWorld {
 
     const std::string& backup() const { return backup_; }
 
+    postgres::Lsn captured_to() const { return two_ends_; }  // on timeline 2
+
     std::string directory(const std::string& name) const { return cluster_->inside(name); }
 
     const postgres::PgCluster& cluster() const { return *cluster_; }
