@@ -119,7 +119,7 @@ TEST(PageCheck, RefusesHeadersThatNoServerWrites) {
     }
 }
 
-TEST(PageCheck, BlocksCountFromTheStartOfTheRelation) {
+TEST(PageCheck, T29_BlocksCountFromTheStartOfTheRelation) {
     EXPECT_EQ(absolute_block(0, 5, 131072), 5U);
     EXPECT_EQ(absolute_block(3, 5, 131072), 393221U);
 }

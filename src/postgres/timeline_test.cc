@@ -162,7 +162,7 @@ TEST(TimelineTree, AcceptsTheSameHistoryTwice) {
     EXPECT_EQ(tree.origin(3)->timeline, 2U);
 }
 
-TEST(HiddenTimelines, AreThoseBehindAMissingFile) {
+TEST(HiddenTimelines, T14_AreThoseBehindAMissingFile) {
     const std::vector<TimelineId> all = {2, 3, 5, 4};
     EXPECT_EQ(hidden_timelines(all, 1), std::vector<TimelineId>{});
     const std::vector<TimelineId> gap = {6, 2, 4, 5, 5};

@@ -241,7 +241,7 @@ TEST_P(WalAgainstPgWaldump, EveryRecordReadsTheSame) {
                 seen.contains(WalFileKind::Partial));
 }
 
-TEST_P(WalEndToEnd, ARecordLostInACrashIsSuperseded) {
+TEST_P(WalEndToEnd, T28_ARecordLostInACrashIsSuperseded) {
     PgCluster cluster(GetParam());
     cluster.create("wal_level=replica\nautovacuum=off\n");
     cluster.start();
@@ -410,7 +410,7 @@ std::map<std::string, RelationFile> relation_files(const PgCluster& cluster,
     return out;
 }
 
-TEST_P(WalEndToEnd, EveryPageThatChangedIsAmongTheChangedPages) {
+TEST_P(WalEndToEnd, T22_EveryPageThatChangedIsAmongTheChangedPages) {
     PgCluster cluster(GetParam());
     cluster.create("wal_level=logical\nmax_prepared_transactions=10\n");
     cluster.start();

@@ -174,7 +174,7 @@ TEST(WalReader, TakesNoRecordWithoutLengthForAnEnd) {
     }
 }
 
-TEST(WalReader, FollowsARecordThatSupersedesALostOne) {
+TEST(WalReader, T28_FollowsARecordThatSupersedesALostOne) {
     WalForge forge(15, kSmall, kStart);
     forge.append(record_of(10));
     forge.append_lost(record_of(9000));
@@ -207,7 +207,7 @@ TEST(WalReader, RefusesWhatDoesNotSupersedeTheLostRecord) {
     EXPECT_EQ(read(kStart, bytes).last, WalStep::Failed);
 }
 
-TEST(WalReader, RefusesPagesOfAnotherClusterVersionOrTimeline) {
+TEST(WalReader, T18_RefusesPagesOfAnotherClusterVersionOrTimeline) {
     WalForge forge(15, kSmall, kStart, 3, 77);
     for (int i = 0; i < 20; ++i) {
         forge.append(record_of(1000, i));

@@ -50,7 +50,7 @@ TEST(WalReader, EndsARecordWhereTheNextMayBegin) {
     EXPECT_EQ(reader.record().end, kStart + kWalPage + kShortPageHeader + 32);
 }
 
-TEST(WalReader, SkipsWhatFollowsASegmentSwitch) {
+TEST(WalReader, T28_SkipsWhatFollowsASegmentSwitch) {
     WalForge forge(15, kSmall, kStart);
     forge.append(record_of(10));
     const Lsn at = forge.switch_segment();

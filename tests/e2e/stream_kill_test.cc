@@ -12,7 +12,7 @@ namespace {
 
 // P1: the heart of it. Clients commit while the receiver is the only synchronous standby; then both
 // die at once.
-TEST_F(Stream, EveryAcknowledgedCommitIsInTheRepositoryAfterBothDie) {
+TEST_F(Stream, T16_EveryAcknowledgedCommitIsInTheRepositoryAfterBothDie) {
     start_primary();
     receiver_.start();
     primary_.settings("synchronous_standby_names='lifeboat'");

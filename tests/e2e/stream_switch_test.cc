@@ -7,7 +7,7 @@
 namespace lifeboat::postgres {
 namespace {
 
-TEST_F(Stream, FollowsAPromotionOfItsOwnServer) {
+TEST_F(Stream, T15_FollowsAPromotionOfItsOwnServer) {
     start_primary();
     PgServer standby(dir_ / "standby", 1);
     standby.init_standby_of(primary_);
@@ -30,7 +30,7 @@ TEST_F(Stream, FollowsAPromotionOfItsOwnServer) {
 }
 
 // The old primary had more than the new one ever saw.
-TEST_F(Stream, GoesOnAtTheNewPrimaryAfterAFailover) {
+TEST_F(Stream, T15_GoesOnAtTheNewPrimaryAfterAFailover) {
     start_primary();
     PgServer standby(dir_ / "standby", 1);
     standby.init_standby_of(primary_);
@@ -62,7 +62,7 @@ TEST_F(Stream, GoesOnAtTheNewPrimaryAfterAFailover) {
     EXPECT_TRUE(repository_.catalog().gaps().empty());
 }
 
-TEST_F(Stream, LostSlotIsARecordedGapAndAsksForABase) {
+TEST_F(Stream, T17_LostSlotIsARecordedGapAndAsksForABase) {
     start_primary(
         "wal_keep_size=0\nmax_slot_wal_keep_size=4MB\nmax_wal_size=4MB\nmin_wal_size=2MB");
     receiver_.start();
@@ -93,7 +93,7 @@ TEST_F(Stream, LostSlotIsARecordedGapAndAsksForABase) {
     EXPECT_EQ(std::count(bases.begin(), bases.end(), '\n'), 1) << bases;
 }
 
-TEST_F(Stream, AnotherClusterEndsItLoudly) {
+TEST_F(Stream, T18_AnotherClusterEndsItLoudly) {
     start_primary();
     receiver_.start();
     write_wal(primary_, 1);

@@ -110,7 +110,7 @@ TEST_F(Stream, StopsAtOnceWhateverItWaitsFor) {
 
 // ---- archive_command --------------------------------------------------------------------------
 
-TEST_F(Stream, PushedSegmentsAreTheStream) {
+TEST_F(Stream, T11_T12_PushedSegmentsAreTheStream) {
     start_primary();
     receiver_.start();
     write_wal(primary_, 6);
