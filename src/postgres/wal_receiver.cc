@@ -6,7 +6,9 @@
 //
 //   Identified --find_start--> Streaming
 //
-//   Identified --find_start: what comes next is gone--> Gap --recorded, need_base--> Streaming (T17)
+//   Identified --find_start: what comes next is gone--> Gap (T17)
+//
+//   Gap --recorded, need_base--> Streaming
 //
 //   Streaming --end of timeline--> Identified on the next one (T15)
 //

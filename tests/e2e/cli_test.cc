@@ -1,17 +1,10 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <functional>
 #include <thread>
 
-#include "base/json.h"
-#include "base/process.h"
-#include "tests/support/expect.h"
-#include "tests/support/pg_cluster.h"
-#include "tests/support/temp_dir.h"
+#include "tests/e2e/cli_fixture.h"
 
 // The program as it is installed: words in, words and exit codes out. LB_PROGRAM is its path.
 
@@ -21,56 +14,6 @@ namespace {
 using base::Json;
 using testing::HasSubstr;
 using namespace std::chrono_literals;
-
-class Cli {
-  public:
-    Cli() { EXPECT_EQ(::chmod(dir_.path().c_str(), 0755), 0); }
-
-    std::string path(const std::string& name) const { return dir_ / name; }
-
-    base::Command command(std::vector<std::string> words) const {
-        base::Command command;
-        command.argv = {LB_PROGRAM};
-        command.argv.insert(command.argv.end(), words.begin(), words.end());
-        command.environment = environment;
-        command.directory = dir_.path();
-        return command;
-    }
-
-    base::Finished run(std::vector<std::string> words) const {
-        const auto done = base::run(command(std::move(words)), 120s);
-        EXPECT_TRUE(test::ok(done));
-        return done ? *done : base::Finished{-1, ""};
-    }
-
-    // The result of a verb that must end with `exit_code`.
-    Json json(std::vector<std::string> words, int exit_code = 0) const {
-        words.emplace_back("--json");
-        const base::Finished done = run(words);
-        EXPECT_EQ(done.exit_status, exit_code) << words.front() << ": " << done.output;
-        const auto document = Json::parse(done.output);
-        EXPECT_TRUE(test::ok(document)) << done.output;
-        const Json* result = document ? document->find("result") : nullptr;
-        return result != nullptr ? *result : Json::object();
-    }
-
-    std::string write(const std::string& name, const std::string& text,
-                      std::uint32_t mode = 0600) const {
-        EXPECT_TRUE(test::ok(base::write_durably(base::real_files(), path(name), base::view(text),
-                                                 base::Replace::Yes, mode)));
-        return path(name);
-    }
-
-    std::string read(const std::string& name) const {
-        const auto bytes = base::read_file(base::real_files(), path(name));
-        return bytes ? std::string(base::text(*bytes)) : "";
-    }
-
-    std::vector<std::pair<std::string, std::string>> environment = {{"LC_ALL", "C"}, {"TZ", "UTC"}};
-
-  private:
-    test::TempDir dir_;
-};
 
 // ---- Bad input
 // ----------------------------------------------------------------------------------

@@ -1,0 +1,153 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <thread>
+
+#include "base/fd.h"
+#include "tests/e2e/cli_fixture.h"
+
+// Servers that do not answer, refuse, or are not the one that is meant.
+
+namespace lifeboat {
+namespace {
+
+using testing::HasSubstr;
+using namespace std::chrono_literals;
+
+using CliServers = CliServer;
+
+std::string host_of(const std::string& config) {
+    const std::size_t from = config.find("host=");
+    return config.substr(from, config.find(' ', from) - from);
+}
+
+TEST_F(CliServers, ThoseThatDoNotAnswerAreNamedAndNothingIsStored) {
+    const std::string host = host_of(cli().read("lifeboat.yaml"));
+    const std::size_t before = backups();
+    const std::vector<std::pair<std::string, std::string>> changes[] = {
+        {{"port=5432", "port=5999"}},
+        {{host, "host=127.0.0.1"}, {"port=5432", "port=1"}},
+        {{host, "host=no-such-host.invalid"}},
+    };
+    for (const auto& change : changes) {
+        const std::string config = cli().variant("away.yaml", change);
+        expect_refusal(
+            cli().run({"--config", config, "backup"}), 1,
+            "backing up 'main': connecting to the server: ", "Check that the server runs");
+    }
+    EXPECT_EQ(backups(), before);
+}
+
+struct Refusing {
+    std::vector<std::pair<std::string, std::string>> changes;
+    const char* message;
+    const char* hint;
+};
+
+TEST_F(CliServers, ThatRefuseAreAnsweredWithWhatToChange) {
+    cluster().script({"CREATE ROLE plain LOGIN",
+                      "CREATE ROLE sealed LOGIN REPLICATION PASSWORD 'x'",
+                      "CREATE ROLE crowded LOGIN REPLICATION CONNECTION LIMIT 0"});
+    const std::string hba = cluster().read("data/pg_hba.conf");
+    cluster().run(
+        {"/bin/sh", "-c",
+         "sed -i '1i local all sealed scram-sha-256\\nlocal replication postgres reject' \"$0\"",
+         cluster().inside("data/pg_hba.conf")});
+    cluster().sql("SELECT pg_reload_conf()");
+    const std::string secret = cli().write("wrong.pass", "guess");
+    const Refusing cases[] = {
+        {{{"user=postgres", "user=plain"}}, "must be superuser or replication role", "REPLICATION"},
+        {{{"user=postgres", "user=ghost"}}, "role \"ghost\" does not exist", "Check the user"},
+        {{{"dbname=postgres", "dbname=nodb"}}, "database \"nodb\" does not exist", "'dbname'"},
+        {{{"user=postgres", "user=sealed"}},
+         "no password supplied",
+         "Check the user, the password"},
+        {{{"user=postgres", "user=sealed"},
+          {"# password: \"${file:/etc/lifeboat/main.pass}\"",
+           "password: \"${file:" + secret + "}\""}},
+         "password authentication failed for user \"sealed\"",
+         "'password'"},
+        {{{"user=postgres", "user=sealed"},
+          {"# password: \"${file:/etc/lifeboat/main.pass}\"", "password: \"${env:NOT_SET}\""}},
+         "environment variable 'NOT_SET' is not set",
+         "${file:PATH}"},
+        {{{"user=postgres", "user=crowded"}}, "too many connections for role", "CONNECTION LIMIT"},
+        {{{"# data_directory: auto", "data_directory: none"}},
+         "pg_hba.conf rejects replication connection",
+         "pg_hba.conf; replication needs a line of its own"},
+    };
+    const std::size_t before = backups();
+    for (const Refusing& c : cases) {
+        const std::string config = cli().variant("refused.yaml", c.changes);
+        const base::Finished done = cli().run({"--config", config, "backup"});
+        expect_refusal(done, 1, c.message, c.hint);
+        EXPECT_THAT(done.output, testing::Not(HasSubstr("guess")));
+    }
+    EXPECT_EQ(backups(), before);
+    cluster().run({"/bin/sh", "-c", "cat > \"$0\" <<'END'\n" + hba + "END\n",
+                   cluster().inside("data/pg_hba.conf")});
+    cluster().sql("SELECT pg_reload_conf()");
+}
+
+TEST_F(CliServers, AStreamWaitsForAServerThatRefusesAndSaysSoOnce) {
+    const std::string config = cli().variant("waiting.yaml", {{"port=5432", "port=5999"}});
+    const base::Finished done =
+        cli().shell("timeout -s INT 5 \"$LB\" --config " + config + " stream");
+    EXPECT_EQ(done.exit_status, 124);  // timeout's own: the stream itself had to be told
+    const std::size_t first = done.output.find("Check that the server runs");
+    ASSERT_NE(first, std::string::npos) << done.output;
+    EXPECT_EQ(done.output.find("Check that the server runs", first + 1), std::string::npos)
+        << done.output;
+    EXPECT_THAT(done.output, HasSubstr("stopped"));
+}
+
+// T18: a connection that leads elsewhere by mistake must not become the newest state of a system.
+TEST_F(CliServers, AnotherClusterIsNotStoredUnderThisSystemsName) {
+    const std::string host = host_of(cli().read("lifeboat.yaml"));
+    const std::size_t before = backups();
+    for (const postgres::PgServer& server : {kServer, postgres::PgServer{17, 1, true}}) {
+        if (!server.missing().empty()) {
+            continue;  // the other version is tested where it is installed
+        }
+        postgres::PgCluster other(server);
+        other.create("wal_level=replica\narchive_mode=off\nshared_buffers=16MB\n");
+        other.start();
+        const std::string config = cli().variant(
+            "other.yaml", {{host, "host=" + other.host("")}, {"/state", "/state-other"}});
+        cli().shell("mkdir -p state-other && cp -r state/keys state-other/");
+        for (const char* how : {"--quiet", "--full"}) {
+            expect_refusal(cli().run({"--config", config, "backup", how}), 1,
+                           "; the server is cluster ", "give this server a system of its own");
+        }
+    }
+    EXPECT_EQ(backups(), before);
+}
+
+TEST_F(CliServers, TwoBackupsAtOnceAreOneTooMany) {
+    const base::Fd lock(::open(cli().path("state/locks/main.backup").c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_TRUE(lock.is_open());
+    ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
+    expect_refusal(cli().run({"backup"}), 1, "a backup of 'main' is running (pid ",
+                   "'lifeboat status' says when it has");
+}
+
+TEST_F(CliServers, TwoStreamsAtOnceAreOneTooMany) {
+    auto stream = base::Child::start(cli().command({"stream", "--quiet"}));
+    ASSERT_TRUE(test::ok(stream));
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (cli().read("state/status/main.json").find("\"streaming\"") == std::string::npos &&
+           std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(20ms);
+    }
+    expect_refusal(cli().run({"stream", "--quiet"}), 1, "another lifeboat captures into spool",
+                   "One process captures a system at a time");
+    expect_refusal(cli().run({"stream", "--drain", "--quiet"}), 1,
+                   "another lifeboat captures into spool", "stop the other one");
+    EXPECT_TRUE(stream->running());
+    EXPECT_EQ(stream->stop(SIGTERM, 30s), 0);
+}
+
+}  // namespace
+}  // namespace lifeboat
