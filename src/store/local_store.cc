@@ -114,7 +114,10 @@ Result<> LocalStore::check_root() const {
                      "the directory '" + directory_ + "' of the store is missing")
             .hint("Mount the disk that holds '" + directory_ + "', or restore the directory.");
     }
-    if (root && root->inode != root_inode_) {
+    if (!root) {
+        return root.error().clone();
+    }
+    if (root->inode != root_inode_) {
         return Error(Code::Unavailable, "'" + directory_ + "' is another directory than before")
             .hint("Mount the disk that holds '" + directory_ +
                   "'; if the store was moved or copied there on purpose, start lifeboat anew.");
