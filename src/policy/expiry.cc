@@ -56,8 +56,12 @@ ExpiryDay pack_expiry(Timestamp now, days retention, days rolling) {
     return ExpiryDay::of(now + retention + rolling + kSessionMargin);
 }
 
-ExpiryDay wal_expiry(Timestamp captured, days retention, days backup_interval) {
-    return ExpiryDay::of(captured + retention + backup_interval);
+base::Duration oldest_base(days retention) {
+    return std::chrono::duration_cast<base::Duration>(retention) / 2;
+}
+
+ExpiryDay wal_expiry(Timestamp captured, days retention) {
+    return ExpiryDay::of(captured + retention + oldest_base(retention) + days(1));
 }
 
 bool may_reference(ExpiryDay pack, ExpiryDay manifest) {

@@ -56,11 +56,15 @@ ExpiryDay backup_expiry(base::Timestamp stop, std::chrono::days retention);
 // change by the next backup.
 ExpiryDay pack_expiry(base::Timestamp now, std::chrono::days retention, std::chrono::days rolling);
 
+// How old the newest backup of a system may be whose stream is kept for `retention`: what verify
+// complains about, and what wal_expiry() reckons with. One number, so that the stream never goes
+// before the backup that needs it is missed.
+base::Duration oldest_base(std::chrono::days retention);
+
 // The expiry of stream data (WAL) captured at `captured`. A point in the window needs the stream
-// back to the base backup before it, so the data outlive the window of `retention` by one
-// interval between backups.
-ExpiryDay wal_expiry(base::Timestamp captured, std::chrono::days retention,
-                     std::chrono::days backup_interval = std::chrono::days(1));
+// back to the base backup before it, so the data outlive the window of `retention` by as much as
+// that backup may be older, and a day for the backup to take.
+ExpiryDay wal_expiry(base::Timestamp captured, std::chrono::days retention);
 
 // W1. When it is false the writer stores those pages again: it has the plain text.
 bool may_reference(ExpiryDay pack, ExpiryDay manifest);

@@ -101,7 +101,7 @@ NewestPoint find_newest_point(const Installation& installation, const OpenReposi
 std::optional<Duration> backup_age_limit(const config::Config& config,
                                          const config::System& system) {
     if (system.stream.enabled) {
-        return std::chrono::duration_cast<Duration>(system.stream.retention) / 2;
+        return policy::oldest_base(system.stream.retention);
     }
     const auto objectives = objectives_of(config, system);
     return objectives ? std::optional(objectives->rpo) : std::nullopt;
