@@ -126,7 +126,25 @@ Result<> RecoveryCatalog::open_histories() {
             TRY(tree_.add({timeline, {}}));
         }
     }
+    bare.insert(unreadable_.begin(), unreadable_.end());
+    reserve_numbers(bare);
     return {};
+}
+
+// A server that ends recovery takes the first number without a history file, whatever is in that
+// file. A number that has WAL here must not be taken again, although nobody can tell its history.
+void RecoveryCatalog::reserve_numbers(const std::set<TimelineId>& taken) {
+    for (const TimelineId timeline : taken) {
+        const bool told =
+            std::any_of(histories_.begin(), histories_.end(),
+                        [&](const StoredHistoryFile& known) { return known.timeline == timeline; });
+        if (timeline > 1 && !told) {
+            const std::string note = "# Timeline " + std::to_string(timeline) +
+                                     " is taken: the repository has WAL of it, or more than one "
+                                     "history, or one that it cannot read.\n";
+            reserved_.push_back({timeline, {note.begin(), note.end()}});
+        }
+    }
 }
 
 TimelineId RecoveryCatalog::newest_descendant(TimelineId timeline, Lsn at) const {

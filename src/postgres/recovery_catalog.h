@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,10 @@ class RecoveryCatalog {
 
     const std::vector<StoredHistoryFile>& histories() const { return histories_; }
 
+    // Numbers that are taken although nobody can tell their history, each with a remark in place of
+    // one.
+    const std::vector<StoredHistoryFile>& reserved() const { return reserved_; }
+
     // Timelines that have WAL or a history here, and whose ancestors nobody can tell: their history
     // is missing, does not open, or contradicts another (T14).
     std::vector<TimelineId> orphans() const;
@@ -63,6 +68,7 @@ class RecoveryCatalog {
                     const repo::ReaderKeys& keys)
         : system_(system), repository_(repository), keys_(keys) {}
 
+    void reserve_numbers(const std::set<TimelineId>& taken);
     void remember_key(const base::Key256& host_secret);
     Result<> open_history(const std::string& object);
     Result<std::optional<repo::StoredHistory>> open_with_known_keys(const std::string& object);
@@ -78,6 +84,7 @@ class RecoveryCatalog {
     std::vector<base::Key256> map_keys_;
     TimelineTree tree_;
     std::vector<StoredHistoryFile> histories_;
+    std::vector<StoredHistoryFile> reserved_;
     std::vector<TimelineId> unreadable_;
     bool histories_opened_ = false;
 };

@@ -121,6 +121,14 @@ Result<engine::RecoveryPlan> Composer::run(const WalSurvey& survey) {
         largest(parameters_of(candidate_.details), found_.parameters.value_or(Parameters{}));
     plan->tablespaces = once_each(found_.tablespaces);
     plan->histories = catalog_.histories();
+    for (const StoredHistoryFile& file : catalog_.reserved()) {
+        const bool on_the_way =
+            std::any_of(plan->way.begin(), plan->way.end(),
+                        [&](const TimelineSpan& span) { return span.timeline == file.timeline; });
+        if (!on_the_way) {  // there the server's own file, in the backup's WAL, says more
+            plan->histories.push_back(file);
+        }
+    }
     TRY(add_outside_files(*plan));
 
     engine::RecoveryPlan out{candidate_.opened, point_text(*plan), candidate_.opened.manifest.stop,

@@ -55,6 +55,10 @@ bool same(const Departure& a, const Departure& b) {
     return a.timeline == b.timeline && a.at == b.at;
 }
 
+std::string origin_of(const TimelineHistory& history) {
+    return history.ancestors.empty() ? "nothing" : named(history.ancestors.back());
+}
+
 }  // namespace
 
 Result<TimelineHistory> parse_history(TimelineId timeline, std::string_view text) {
@@ -82,6 +86,22 @@ Result<TimelineHistory> parse_history(TimelineId timeline, std::string_view text
         return corrupt(timeline, "names no timeline before it");
     }
     return history;
+}
+
+Result<> check_same_branch(const TimelineHistory& known, const TimelineHistory& now,
+                           std::string_view where) {
+    if (std::equal(known.ancestors.begin(), known.ancestors.end(), now.ancestors.begin(),
+                   now.ancestors.end(), same)) {
+        return {};
+    }
+    const std::string number = std::to_string(now.timeline);
+    return Error(Code::Conflict, std::string(where) + " holds another timeline " + number +
+                                     ", which follows " + origin_of(known) + "; the server's " +
+                                     number + " follows " + origin_of(now))
+        .hint(
+            "Two servers were promoted to the same timeline number. Give this one a system of its "
+            "own in lifeboat.yaml (a new name and spool), back it up and stream it there; what was "
+            "captured of the other branch stays recoverable under the old name.");
 }
 
 Result<> TimelineTree::check(const TimelineHistory& history) const {

@@ -32,6 +32,12 @@ struct TimelineHistory {
 // may fall: a server that stops in the past of its own timeline writes that.
 Result<TimelineHistory> parse_history(TimelineId timeline, std::string_view text);
 
+// Conflict unless both came the same way: two servers were promoted to one number, and what they
+// wrote under it must not be mixed. `where` has `known`: "the repository". What the files say for
+// people is not compared.
+Result<> check_same_branch(const TimelineHistory& known, const TimelineHistory& now,
+                           std::string_view where);
+
 // A stretch of WAL that lies on one timeline.
 struct TimelineSpan {
     TimelineId timeline = 0;

@@ -27,8 +27,6 @@ constexpr auto kSessionLife = std::chrono::hours(1);
 constexpr int kGatheredLevel = 3;
 constexpr int kPieceLevel = 1;
 constexpr std::size_t kOpenObjects = 4;
-constexpr std::uint64_t kMaxStreamBytes =
-    192 * base::kMiB;  // sealed it stays below kMaxPackSize, however badly it compresses
 
 void encode_label(const StreamLabel& label, ByteWriter& out) {
     out.u64(label.source);

@@ -17,6 +17,10 @@ namespace lifeboat::repo {
 // Pieces and gathered packs of a continuous capture: docs/format/stream.md. What the bytes mean is
 // the engine's business.
 
+// Of one object. Sealed it stays below kMaxPackSize, however badly it compresses. A name that says
+// more names nothing.
+inline constexpr std::uint64_t kMaxStreamBytes = 192 * base::kMiB;
+
 // The clear part of a stream object, signed by its writer.
 struct StreamLabel {
     std::uint64_t source = 0;  // who produced the bytes: PostgreSQL's system identifier

@@ -36,7 +36,8 @@ Result<StreamCatalog> StreamCatalog::load(Repository& repository, std::string_vi
         auto name = StreamName::parse(object.name);
         if (name && name->kind == StreamObject::Gap) {
             gaps.push_back(name->range);
-        } else if (name && name->range.from < name->range.to) {
+        } else if (name && name->range.from < name->range.to &&
+                   name->range.to - name->range.from <= kMaxStreamBytes) {
             entries.push_back({std::move(name).value(), object.size});
         }
         return {};

@@ -419,6 +419,12 @@ TEST_F(StreamTest, ForeignObjectsAreNoPartOfTheStream) {
     world.replace("s/prod/wal/20260301/00000001/nonsense.piece", Bytes(5));
     world.replace("s/prod/wal/20260301/00000001/0000000000000005-0000000000000001.piece", Bytes(5));
     world.replace("s/prod/history/notes.txt", Bytes(5));
+    // Larger than any object can be: a claim to all that ever will be written.
+    for (const std::uint64_t size : {kMaxStreamBytes + 1, ~std::uint64_t{0}}) {
+        const auto day = policy::ExpiryDay::parse("20260301").value();
+        world.replace(StreamName{StreamObject::Gathered, "prod", day, {1, 0, size}}.text(),
+                      Bytes(5));
+    }
     const auto catalog = StreamCatalog::load(*world.repository, "prod");
     ASSERT_TRUE(ok(catalog));
     EXPECT_TRUE(catalog->entries().empty());
