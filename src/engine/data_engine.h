@@ -199,6 +199,12 @@ struct StreamState {       // a snapshot, for status lines and status files
     base::Timestamp updated;
 };
 
+// A backup that a stream needs.
+struct BaseNeed {
+    std::string reason;
+    std::function<bool(const repo::Manifest&)> met_by;  // one that begins where the hole has ended
+};
+
 struct StreamJob {
     repo::Repository& repository;
     const repo::HostKeys& host;
@@ -210,8 +216,8 @@ struct StreamJob {
                                          // false: once fsynced in the spool
     std::function<void(const StreamState&)>
         report;  // from the stream's thread, at least every second
-    std::function<void(std::string reason)>
-        need_base;  // the stream has a hole: a new backup must anchor it
+    // The stream has a hole: a new backup must anchor it. Returns at once; the stream goes on.
+    std::function<void(BaseNeed)> need_base;
     // Asks nothing of the system, which may be gone for ever: what an earlier run captured and had
     // not stored yet goes to the repository, and that is all.
     bool drain = false;

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "postgres/wal_format.h"
+
 namespace lifeboat::postgres {
 
 using base::Bytes;
@@ -31,12 +33,9 @@ std::uint64_t gather_bytes(SegmentSize size) {
 std::optional<StreamRange> plan_gather(const std::vector<StreamRange>& held, const WalRanges& done,
                                        const GatherRules& rules) {
     const std::uint64_t group = gather_bytes(rules.size);
-    const TimelineId highest = held.empty() ? 0 : held.back().timeline;
     for (std::size_t i = 0; i < held.size(); ++i) {
         const StreamRange& range = held[i];
-        const bool last_of_timeline =
-            i + 1 == held.size() || held[i + 1].timeline != range.timeline;
-        const bool grows = last_of_timeline && range.timeline == rules.growing.value_or(highest);
+        const bool grows = rules.growing ? is_growing(range, *rules.growing) : i + 1 == held.size();
         const std::uint64_t whole = rules.size.start_of(rules.size.number_at(Lsn{range.to})).value;
         const std::uint64_t from = done.covered_to(range.timeline, range.from);
         const std::uint64_t end = grows ? whole : range.to;
@@ -50,6 +49,11 @@ std::optional<StreamRange> plan_gather(const std::vector<StreamRange>& held, con
         }
     }
     return std::nullopt;
+}
+
+bool is_growing(const StreamRange& range, const WalStart& current) {
+    return range.timeline == current.timeline && range.from <= current.from.value &&
+           current.from.value <= range.to;
 }
 
 Lsn droppable_before(Lsn end, SegmentSize size) {
@@ -74,12 +78,15 @@ Result<> WalGatherer::run() {
 
 Result<bool> WalGatherer::step() {
     WalShare& share = side_.share;
-    if (share.spool() == nullptr || !share.catalog_known() || share.draining()) {
+    if (share.spool() == nullptr || !share.catalog_known() || share.draining() ||
+        !share.open_claims().empty()) {
         return false;
     }
+    // In this order: what came since belongs to the range that grows.
+    const auto current = share.current();
     const auto held = share.spool()->ranges();
-    const GatherRules rules{share.spool()->cluster().segment_size, share.current(),
-                            share.pressure() || has_waited_long(held)};
+    const GatherRules rules{share.spool()->cluster().segment_size, current,
+                            share.pressure() || has_waited_long(held, current)};
     const auto range = plan_gather(held, share.gathered_ranges(), rules);
     if (!range) {
         TRY(drop_gathered());
@@ -94,9 +101,9 @@ Result<bool> WalGatherer::step() {
     return done;
 }
 
-bool WalGatherer::has_waited_long(const std::vector<StreamRange>& held) {
-    const GatherRules patient{side_.share.spool()->cluster().segment_size, side_.share.current(),
-                              true};
+bool WalGatherer::has_waited_long(const std::vector<StreamRange>& held,
+                                  const std::optional<WalStart>& current) {
+    const GatherRules patient{side_.share.spool()->cluster().segment_size, current, true};
     const auto candidate = plan_gather(held, side_.share.gathered_ranges(), patient);
     if (!candidate || !candidate_ || candidate->timeline != candidate_->timeline ||
         candidate->from != candidate_->from) {
@@ -122,21 +129,43 @@ Result<> WalGatherer::gather(const StreamRange& range) {
         TRY(spool.read(range.timeline, Lsn{range.from + offset}, buffer_));
         return BytesView(buffer_);
     };
-    return writer_.put(describe_put(side_, repo::StreamObject::Gathered, range, std::move(summary)),
-                       read);
+    return put(describe_put(side_, repo::StreamObject::Gathered, range, std::move(summary)), read);
+}
+
+// Like a piece's: what lies damaged under the name cannot be replaced, and the bytes go into two
+// other packs.
+Result<> WalGatherer::put(const repo::StreamPut& put, const repo::StreamWriter::Read& read) {
+    auto done = writer_.put(put, read);
+    const std::uint64_t size = put.range.to - put.range.from;
+    if (done || done.error().code() != Code::Corrupt || size < 2 * kWalPage) {
+        return done;
+    }
+    const std::uint64_t half = size / 2 / kWalPage * kWalPage;
+    repo::StreamPut first = put;
+    repo::StreamPut second = put;
+    first.range.to = second.range.from = put.range.from + half;
+    first.summary.clear();
+    TRY(this->put(first, read));
+    return this->put(second, [&](std::uint64_t offset, std::uint64_t count) {
+        return read(half + offset, count);
+    });
+}
+
+StreamRange droppable(const StreamRange& held, const WalRanges& done,
+                      const std::optional<WalStart>& current, SegmentSize size) {
+    const Lsn end{done.covered_to(held.timeline, held.from)};
+    const bool left_behind = current && !is_growing(held, *current) && end >= Lsn{held.to};
+    const Lsn to = left_behind ? end : droppable_before(end, size);
+    return {held.timeline, held.from, std::max(held.from, to.value)};
 }
 
 // S5.
 Result<> WalGatherer::drop_gathered() {
     WalSpool& spool = *side_.share.spool();
     const WalRanges done = side_.share.gathered_ranges();
+    const auto current = side_.share.current();
     for (const StreamRange& range : spool.ranges()) {
-        const Lsn end{done.covered_to(range.timeline, range.from)};
-        const bool left_behind = side_.share.current() &&
-                                 *side_.share.current() != range.timeline && end >= Lsn{range.to};
-        auto dropped = spool.drop_before(
-            range.timeline,
-            left_behind ? end : droppable_before(end, spool.cluster().segment_size));
+        auto dropped = spool.drop(droppable(range, done, current, spool.cluster().segment_size));
         if (!dropped) {
             side_.share.complain(TroubleSource::Gather, dropped.error().message());
             return {};

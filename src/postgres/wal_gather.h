@@ -7,6 +7,7 @@
 
 #include "base/time.h"
 #include "postgres/lsn.h"
+#include "postgres/wal_receiver_plan.h"
 #include "postgres/wal_receiver_ranges.h"
 #include "postgres/wal_receiver_upload.h"
 
@@ -21,8 +22,8 @@ std::uint64_t gather_bytes(SegmentSize size);
 
 struct GatherRules {
     SegmentSize size;
-    std::optional<TimelineId>
-        growing;           // its last range still grows; nothing: the highest timeline's does
+    std::optional<WalStart> growing;  // the range that ends or lies there still grows; nothing: the
+                                      // last one of all does
     bool at_once = false;  // do not wait for a full group: the spool is full, or what is there has
                            // waited long enough
 };
@@ -32,10 +33,19 @@ struct GatherRules {
 std::optional<repo::StreamRange> plan_gather(const std::vector<repo::StreamRange>& held,
                                              const WalRanges& done, const GatherRules& rules);
 
+// True when the server still adds to the end of `range`.
+bool is_growing(const repo::StreamRange& range, const WalStart& current);
+
 // Up to where a timeline's spool files can go once everything before `end` is gathered: the file
 // before the one that holds `end` stays, for the records that began in it, and to compare with what
 // the server sends (S5).
 Lsn droppable_before(Lsn end, SegmentSize size);
+
+// What of `held`, a range of the spool, can go when `done` is gathered: only its own beginning, and
+// never what lies before it. All of it, when it is gathered whole and the server adds no more to
+// it.
+repo::StreamRange droppable(const repo::StreamRange& held, const WalRanges& done,
+                            const std::optional<WalStart>& current, SegmentSize size);
 
 // Gathers until the share ends. One thread.
 class WalGatherer {
@@ -45,8 +55,10 @@ class WalGatherer {
 
   private:
     Result<bool> step();
-    bool has_waited_long(const std::vector<repo::StreamRange>& held);
+    bool has_waited_long(const std::vector<repo::StreamRange>& held,
+                         const std::optional<WalStart>& current);
     Result<> gather(const repo::StreamRange& range);
+    Result<> put(const repo::StreamPut& put, const repo::StreamWriter::Read& read);
     Result<> drop_gathered();
 
     RepositorySide side_;

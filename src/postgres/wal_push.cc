@@ -15,6 +15,7 @@
 #include "policy/expiry.h"
 #include "postgres/timeline.h"
 #include "postgres/wal_reader.h"
+#include "postgres/wal_receiver_claims.h"
 #include "postgres/wal_receiver_upload.h"
 #include "postgres/wal_spool.h"
 #include "postgres/wal_summary.h"
@@ -210,7 +211,7 @@ Result<> push_wal(const PushJob& job, const engine::Context& context, const Push
 Result<> push_history(const PushJob& job, const engine::Context& context, const std::string& path,
                       TimelineId timeline) {
     const Bytes contents = TRY(base::read_file(context.files, path, base::kMiB));
-    TRY(parse_history(timeline, base::text(contents)));
+    TRY(check_history(job.repository, job.host, job.system, timeline, contents));
     repo::StreamWriter writer(job.repository, job.host, job.system, context.clock, context.random);
     return writer.put_history(timeline, contents);
 }

@@ -50,7 +50,6 @@ namespace lifeboat::postgres {
 
 using base::Duration;
 using base::Lock;
-using repo::StreamRange;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
@@ -203,19 +202,20 @@ Result<> WalReceiver::visit() {
     }
     ServerVisit visit = TRY(visit_server(config_, *stop));
     TRY(identify(visit));
-    std::optional<WalStart> start;
-    start = TRY(find_start(visit));
+    WalStart start = TRY(find_start(visit));
     share_.complain(TroubleSource::Server, "");
-    while (start && !must_end()) {
-        auto next = stream(visit, *start);
+    while (!must_end()) {
+        auto next = stream(visit, start);
         streaming_ = false;
         if (!next && sqlstate_of(next.error().message()) == kUndefinedFile) {
-            removed_ = *start;  // the next visit sees to it
+            removed_ = start;  // the next visit sees to it
         }
-        start = TRY(std::move(next));
-        if (start) {
-            TRY(capture_histories(visit, start->timeline));
+        const auto timeline = TRY(std::move(next));
+        if (!timeline) {
+            break;
         }
+        TRY(capture_histories(visit, *timeline));
+        start = plan_next(visit);
     }
     return {};
 }
@@ -246,115 +246,6 @@ Result<> WalReceiver::capture_histories(ServerVisit& visit, TimelineId timeline)
     for (HistoryToStore& file : files) {
         TRY(spool_->keep_history(file.timeline, file.contents));
         share_.store_history(std::move(file));
-    }
-    return {};
-}
-
-// ---- Where to begin ---------------------------------------------------------------------------
-
-Result<WalStart> WalReceiver::find_start(ServerVisit& visit) {
-    const SegmentSize size = visit.cluster.segment_size;
-    auto slot = TRY(ensure_slot(*visit.sql, slot_name(config_), OldSlot::Keep));
-    lost_slot_ += slot.lost;
-    if (spool_->ranges().empty()) {
-        TRY(await_catalog());
-    }
-    WalRanges held = share_.stored_ranges();
-    for (const StreamRange& range : spool_->ranges()) {
-        held.add(range);
-    }
-    note_timelines(held, visit.identity.timeline);
-    const WalStart kept = plan_first_start(*slot.state.restart, visit.history, size);
-    const auto next = plan_start(held, visit.history, size);
-    if (!next) {
-        return held.timelines().empty()
-                   ? Result<WalStart>(kept)
-                   : start_anew(kept, "no timeline of the server's history was captured before");
-    }
-    if (removed_ && *removed_ == *next) {
-        return cross_gap(visit, *next, kept, std::exchange(lost_slot_, {}));
-    }
-    removed_.reset();
-    if (next->timeline == visit.identity.timeline && next->from > visit.identity.flushed) {
-        return Error(Code::Unavailable, "the server's WAL ends at " +
-                                            format_lsn(visit.identity.flushed) + " of timeline " +
-                                            std::to_string(next->timeline) + ", before " +
-                                            format_lsn(next->from) + " where capture stands")
-            .hint(
-                "A standby that lags catches up; a server that was set back to an earlier state "
-                "needs a promotion, or a system of its own.");
-    }
-    return *next;
-}
-
-void WalReceiver::note_timelines(const WalRanges& held, TimelineId now) {
-    const auto timelines = held.timelines();
-    const bool older = !timelines.empty() && timelines.back() > now;
-    share_.complain(TroubleSource::Timeline,
-                    older ? "the server is on timeline " + std::to_string(now) + ", but timeline " +
-                                std::to_string(timelines.back()) +
-                                " was captured before: is it a primary that was replaced?"
-                          : "");
-}
-
-Result<WalStart> WalReceiver::start_anew(const WalStart& kept, const std::string& reason) {
-    if (job_.need_base) {
-        job_.need_base(reason);
-    }
-    return kept;
-}
-
-// T17: a hole is recorded before the first byte behind it is captured, and a new base backup
-// anchors what follows.
-Result<WalStart> WalReceiver::cross_gap(ServerVisit& visit, const WalStart& from,
-                                        const WalStart& kept, std::string reason) {
-    enter(Phase::Gap);
-    WalStart to = kept;
-    std::vector<StreamRange> gaps = plan_gap(from, to, visit.history, visit.cluster.segment_size);
-    if (gaps.empty()) {  // the slot promises what the server does not have
-        const auto slot = TRY(ensure_slot(*visit.sql, slot_name(config_), OldSlot::Replace));
-        to = plan_first_start(*slot.state.restart, visit.history, visit.cluster.segment_size);
-        gaps = plan_gap(from, to, visit.history, visit.cluster.segment_size);
-        reason += slot.lost;
-    }
-    removed_.reset();
-    if (gaps.empty()) {
-        return Error(Code::Unavailable, "the server has removed WAL from " + format_lsn(from.from) +
-                                            " on, and has none behind it yet");
-    }
-    reason = "the server removed the WAL between " + format_lsn(from.from) + " and " +
-             format_lsn(to.from) + (reason.empty() ? "" : ": " + reason);
-    base::log(base::LogLevel::Error, "stream: a gap",
-              {{"system", config_.system}, {"reason", reason}});
-    for (const StreamRange& gap : gaps) {
-        share_.record_gap({gap, reason});
-        ++gaps_;
-    }
-    TRY(await_catalog());
-    TRY(await_side_work());
-    return start_anew(to, reason);
-}
-
-Result<> WalReceiver::await_catalog() {
-    for (std::uint64_t seen = 0; !share_.catalog_known();) {
-        TRY(context_.stop.check());
-        if (share_.ended()) {
-            return Error(Code::Cancelled, "capture ends");
-        }
-        seen = share_.wait(seen, milliseconds(100));
-        report(false);
-    }
-    return {};
-}
-
-Result<> WalReceiver::await_side_work() {
-    for (std::uint64_t seen = 0; share_.side_work_waits();) {
-        TRY(context_.stop.check());
-        if (share_.ended()) {
-            return Error(Code::Cancelled, "capture ends");
-        }
-        seen = share_.wait(seen, milliseconds(100));
-        report(false);
     }
     return {};
 }

@@ -17,6 +17,10 @@ namespace lifeboat::postgres {
 // What an earlier run left in the spool is stored whether the server answers or not: of a server
 // that is lost it may be the last that there is. With job.drain that is all.
 //
+// Capture begins at the first byte behind the newest backup that is missing, not behind the last
+// one that is there, and what is there by an object's name alone is looked at before it is believed
+// (wal_receiver_start.cc, wal_receiver_claims.h).
+//
 // Reconnects for ever. Returns nothing once a stop was requested and what had been received is
 // durable, as far as the repository answers within seconds. Fails with what waiting cannot cure
 // only: Conflict (another cluster, T18; other bytes than were captured; a spool in use),

@@ -10,7 +10,6 @@
 namespace lifeboat::postgres {
 
 using base::Duration;
-using repo::StreamRange;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
@@ -33,14 +32,14 @@ constexpr std::uint64_t kWindDownBacklog = 64 * base::kMiB;
 
 }  // namespace
 
-// Nothing: a stop. Else where the next timeline begins.
-Result<std::optional<WalStart>> WalReceiver::stream(ServerVisit& visit, const WalStart& start) {
+Result<std::optional<TimelineId>> WalReceiver::stream(ServerVisit& visit, const WalStart& start) {
     const SegmentSize size = visit.cluster.segment_size;
-    const WalStart request = plan_request(start, spool_->last_range(start.timeline), size);
+    const WalStart request =
+        plan_request(start, spool_->range_before(start.timeline, start.from), size);
     timeline_ = start.timeline;
     received_ = request.from;
     acknowledged_ = {};
-    share_.set_current(start.timeline);
+    share_.set_current(request);
     ReplicationStream stream = TRY(ReplicationStream::start(
         visit.replication, {request.from, request.timeline, slot_name(config_)}, seconds(30)));
     streaming_ = true;
@@ -48,7 +47,7 @@ Result<std::optional<WalStart>> WalReceiver::stream(ServerVisit& visit, const Wa
     next_watch_ = steady_clock::now() + milliseconds(200);
     const auto end = TRY(pump(visit, stream));
     if (!end) {
-        return std::optional<WalStart>();
+        return std::optional<TimelineId>();
     }
     if (received_ < end->switched_at) {
         return Error(Code::Corrupt, "the server ended timeline " + std::to_string(timeline_) +
@@ -56,9 +55,7 @@ Result<std::optional<WalStart>> WalReceiver::stream(ServerVisit& visit, const Wa
                                         ", but sent it up to " + format_lsn(received_) + " only");
     }
     TRY(sync_spool(true));
-    const StreamRange further = spool_->last_range(end->next);
-    const Lsn begin = size.start_of(size.number_at(end->switched_at));
-    return std::optional(WalStart{end->next, std::max(begin, Lsn{further.to})});
+    return std::optional(end->next);
 }
 
 Result<std::optional<EndOfTimeline>> WalReceiver::pump(ServerVisit& visit,
@@ -80,6 +77,7 @@ Result<std::optional<EndOfTimeline>> WalReceiver::pump(ServerVisit& visit,
             }
         }
         TRY(acknowledge(stream, visit.status_interval));
+        TRY(look_again(visit));
         watch(visit);
         report(false);
     }
@@ -119,6 +117,7 @@ Result<> WalReceiver::take(const WalData& data) {
     share_.complain(TroubleSource::Spool, "");
     lost_slot_.clear();  // the WAL behind it was still there
     received_ = data.start + data.bytes.size();
+    share_.set_current({timeline_, received_});
     unsynced_ += data.bytes.size();
     unnotified_ += data.bytes.size();
     return {};
@@ -191,7 +190,9 @@ Lsn WalReceiver::safe_position() const {
 }
 
 Result<> WalReceiver::acknowledge(ReplicationStream& stream, Duration interval) {
-    const Lsn safe = safe_position();
+    // Never back behind what was acknowledged before us: a slot that is set back may ask for more
+    // than the server lets it keep, and be lost.
+    const Lsn safe = std::max(safe_position(), floor_);
     const auto now = steady_clock::now();
     if (safe <= acknowledged_ && !reply_due_ && now - last_status_ < interval) {
         return {};
@@ -249,7 +250,7 @@ void WalReceiver::wind_down(ReplicationStream* stream) {
         report(false);
     }
     if (stream != nullptr) {
-        const Lsn safe = safe_position();
+        const Lsn safe = std::max(safe_position(), floor_);
         auto sent = stream->report({received_, safe, safe, context_.clock.now(), false},
                                    deadline_in(seconds(1)));
         if (sent) {

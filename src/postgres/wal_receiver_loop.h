@@ -1,9 +1,11 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/mutex.h"
 #include "base/stop.h"
@@ -42,18 +44,27 @@ class WalReceiver {
     void tell_drained();
     Result<> identify(ServerVisit& visit);
     Result<> capture_histories(ServerVisit& visit, TimelineId timeline);
-    Result<WalStart> find_start(ServerVisit& visit);
-    void note_timelines(const WalRanges& held, TimelineId now);
-    Result<WalStart> start_anew(const WalStart& kept, const std::string& reason);
-    Result<WalStart> cross_gap(ServerVisit& visit, const WalStart& from, const WalStart& kept,
-                               std::string reason);
-    Result<> await_catalog();
-    Result<> await_side_work();
     void wait_before_retry(const Error& why, base::Duration pause);
     bool must_end() const;
 
+    // ---- wal_receiver_start.cc: where to begin ----
+    Result<WalStart> find_start(ServerVisit& visit);
+    WalRanges held(const ServerVisit& visit) const;
+    WalStart plan_next(const ServerVisit& visit) const;
+    Result<WalStart> plan_proven(const ServerVisit& visit);
+    Result<> look_again(const ServerVisit& visit);
+    void note_timelines(const ServerVisit& visit);
+    Result<> anchor_if_new(const ServerVisit& visit);
+    void ask_for_base(const ServerVisit& visit, const WalStart& from, const std::string& reason);
+    Result<> cross_gap(ServerVisit& visit, const WalStart& from);
+    Result<> await_catalog();
+    Result<> await_side_work();
+    void await_catalog_a_little();
+    Result<> await(const std::function<bool()>& done);
+
     // ---- wal_receiver_loop.cc: streaming ----
-    Result<std::optional<WalStart>> stream(ServerVisit& visit, const WalStart& start);
+    // Nothing: a stop. Else the timeline that the server goes on with.
+    Result<std::optional<TimelineId>> stream(ServerVisit& visit, const WalStart& start);
     Result<std::optional<EndOfTimeline>> pump(ServerVisit& visit, ReplicationStream& stream);
     Result<std::optional<EndOfTimeline>> read_batch(ReplicationStream& stream);
     Result<> take(const WalData& data);
@@ -82,8 +93,13 @@ class WalReceiver {
     std::atomic<bool> streaming_ = false;
 
     std::unique_ptr<WalSpool> spool_;
-    std::optional<WalStart> removed_;  // where the server said that it has no WAL any more
-    std::string lost_slot_;            // why the slot before was given up
+    std::optional<WalStart> removed_;      // where the server said that it has no WAL any more
+    std::string lost_slot_;                // why the slot before was given up
+    std::vector<repo::StreamRange> lost_;  // holes that the server cannot fill: recorded
+    Lsn kept_;                             // from where on the slot keeps WAL
+    Lsn floor_;  // what an earlier run acknowledged; not set for a slot that is new
+    bool planned_with_catalog_ = false;
+    bool asked_anew_ = false;
     Phase phase_ = Phase::Connecting;
     TimelineId timeline_ = 0;
     Lsn received_;

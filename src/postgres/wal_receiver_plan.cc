@@ -33,22 +33,54 @@ std::size_t index_of(const std::vector<TimelineSpan>& way, TimelineId timeline) 
     return static_cast<std::size_t>(at - way.begin());
 }
 
-}  // namespace
+bool lies_on(const std::vector<TimelineSpan>& way, const WalStart& at) {
+    const std::size_t i = index_of(way, at.timeline);
+    return i < way.size() && (!way[i].end.is_set() || at.from <= way[i].end);
+}
 
-std::optional<WalStart> plan_start(const WalRanges& held, const TimelineHistory& history,
-                                   SegmentSize size) {
-    const std::vector<TimelineSpan> way = way_of(history);
-    for (std::size_t i = way.size(); i-- > 0;) {
-        const auto last = held.last(way[i].timeline);
-        if (!last) {
-            continue;
+std::optional<WalStart> first_held(const std::vector<TimelineSpan>& way, const WalRanges& held) {
+    for (const TimelineSpan& span : way) {
+        const auto first = held.first(span.timeline);
+        if (first && (!span.end.is_set() || Lsn{first->from} < span.end)) {
+            return WalStart{span.timeline, Lsn{first->from}};
         }
-        if (!way[i].end.is_set() || Lsn{last->to} < way[i].end) {
-            return WalStart{way[i].timeline, Lsn{last->to}};
-        }
-        return WalStart{way[i + 1].timeline, segment_start(way[i].end, size)};
     }
     return std::nullopt;
+}
+
+}  // namespace
+
+bool is_on_the_way(const WalRanges& held, const std::optional<WalStart>& base,
+                   const TimelineHistory& history) {
+    const std::vector<TimelineSpan> way = way_of(history);
+    return (base && lies_on(way, *base)) || first_held(way, held);
+}
+
+WalStart plan_first_needed(const WalRanges& held, const std::optional<WalStart>& base,
+                           const WalStart& kept, const TimelineHistory& history, SegmentSize size) {
+    const std::vector<TimelineSpan> way = way_of(history);
+    std::optional<WalStart> first = first_held(way, held);
+    if (base && lies_on(way, *base)) {
+        first = WalStart{base->timeline, segment_start(base->from, size)};
+    }
+    return first && is_before(*first, kept, history) ? *first : kept;
+}
+
+WalStart plan_start(const WalRanges& held, const WalStart& first, const TimelineHistory& history,
+                    SegmentSize size) {
+    const std::vector<TimelineSpan> way = way_of(history);
+    const std::size_t start = index_of(way, first.timeline);
+    for (std::size_t i = start; i < way.size(); ++i) {
+        const TimelineSpan& span = way[i];
+        const Lsn begin = i == start ? first.from : span.begin;
+        const Lsn end{held.covered_to(span.timeline, begin.value)};
+        if (span.end.is_set() && end >= span.end) {
+            continue;
+        }
+        const bool whole_segment = end == begin && i != start;
+        return {span.timeline, whole_segment ? segment_start(begin, size) : end};
+    }
+    return first;
 }
 
 WalStart plan_first_start(Lsn kept, const TimelineHistory& history, SegmentSize size) {
@@ -60,24 +92,30 @@ WalStart plan_first_start(Lsn kept, const TimelineHistory& history, SegmentSize 
     return {history.timeline, segment_start(kept, size)};
 }
 
-std::vector<StreamRange> plan_gap(const WalStart& from, const WalStart& to,
-                                  const TimelineHistory& history, SegmentSize size) {
+std::optional<StreamRange> plan_gap(const WalRanges& held, const WalStart& from,
+                                    const WalStart& kept, const TimelineHistory& history) {
+    constexpr std::uint64_t kOpen = ~std::uint64_t{0};
     const std::vector<TimelineSpan> way = way_of(history);
-    std::vector<StreamRange> gaps;
-    for (std::size_t i = index_of(way, from.timeline); i < way.size(); ++i) {
-        const TimelineSpan& span = way[i];
-        const bool last = span.timeline == to.timeline;
-        const Lsn begin =
-            span.timeline == from.timeline ? from.from : segment_start(span.begin, size);
-        const Lsn end = last ? to.from : span.end;
-        if (begin < end) {
-            gaps.push_back({span.timeline, begin.value, end.value});
-        }
-        if (last) {
-            break;
-        }
+    const std::size_t at = index_of(way, from.timeline);
+    if (at == way.size()) {
+        return std::nullopt;
     }
-    return gaps;
+    const std::uint64_t end = way[at].end.is_set() ? way[at].end.value : kOpen;
+    auto gap = held.first_missing({from.timeline, from.from.value, end});
+    if (!gap || gap->from != from.from.value) {
+        return std::nullopt;
+    }
+    if (kept.timeline == from.timeline && kept.from > from.from) {
+        gap->to = std::min(gap->to, kept.from.value);
+    }
+    return gap->to == kOpen ? std::nullopt : gap;
+}
+
+bool is_before(const WalStart& a, const WalStart& b, const TimelineHistory& history) {
+    const std::vector<TimelineSpan> way = way_of(history);
+    const std::size_t a_at = index_of(way, a.timeline);
+    const std::size_t b_at = index_of(way, b.timeline);
+    return a_at != b_at ? a_at < b_at : a.from < b.from;
 }
 
 WalStart plan_request(const WalStart& start, const std::optional<StreamRange>& spooled,

@@ -59,40 +59,94 @@ struct StartCase {
     const char* name;
     std::vector<StreamRange> held;
     TimelineHistory history;
-    std::optional<WalStart> start;
+    WalStart first;
+    WalStart start;
 };
 
-TEST(PlanStart, GoesOnWhereTheNewestTimelineOfTheServersAncestryEnds) {
+TEST(PlanStart, GoesOnAtTheFirstByteThatIsMissingOnTheServersWay) {
     const TimelineHistory first{1, {}};
     const TimelineHistory second{2, {{1, Lsn{5 * kMiB + 100}, ""}}};
     const TimelineHistory fourth{4, {{1, Lsn{5 * kMiB + 100}, ""}, {2, Lsn{8 * kMiB}, ""}}};
+    const WalStart begin{1, Lsn{2 * kMiB}};
     const std::vector<StartCase> cases{
-        {"nothing held", {}, first, std::nullopt},
-        {"same timeline", {{1, 2 * kMiB, 4 * kMiB + 7}}, first, WalStart{1, Lsn{4 * kMiB + 7}}},
-        {"behind a gap", {{1, 2, 3}, {1, 2 * kMiB, 4 * kMiB}}, first, WalStart{1, Lsn{4 * kMiB}}},
-        {"old timeline first", {{1, 2 * kMiB, 4 * kMiB}}, second, WalStart{1, Lsn{4 * kMiB}}},
-        {"old timeline whole", {{1, 2 * kMiB, 5 * kMiB + 100}}, second, WalStart{2, Lsn{5 * kMiB}}},
+        {"nothing held", {}, first, begin, begin},
+        {"same timeline", {{1, 2 * kMiB, 4 * kMiB + 7}}, first, begin, {1, Lsn{4 * kMiB + 7}}},
+        {"a hole before pushed segments",
+         {{1, 2 * kMiB, 4 * kMiB + 7}, {1, 9 * kMiB, 20 * kMiB}},
+         first,
+         begin,
+         {1, Lsn{4 * kMiB + 7}}},
+        {"the oldest of two holes",
+         {{1, 2 * kMiB, 3 * kMiB}, {1, 4 * kMiB, 5 * kMiB}, {1, 6 * kMiB, 7 * kMiB}},
+         first,
+         begin,
+         {1, Lsn{3 * kMiB}}},
+        {"a hole before what matters",
+         {{1, 2 * kMiB, 3 * kMiB}, {1, 4 * kMiB, 5 * kMiB}},
+         first,
+         {1, Lsn{4 * kMiB}},
+         {1, Lsn{5 * kMiB}}},
+        {"old timeline first", {{1, 2 * kMiB, 4 * kMiB}}, second, begin, {1, Lsn{4 * kMiB}}},
+        {"T12: only the old timeline's .partial was pushed",
+         {{1, 2 * kMiB, 3 * kMiB + 9}, {1, 5 * kMiB, 5 * kMiB + 100}, {2, 5 * kMiB, 6 * kMiB}},
+         second,
+         begin,
+         {1, Lsn{3 * kMiB + 9}}},
+        {"old timeline whole", {{1, 2 * kMiB, 5 * kMiB + 100}}, second, begin, {2, Lsn{5 * kMiB}}},
         {"more of the old one than was shared",
          {{1, 2 * kMiB, 7 * kMiB}},
          second,
-         WalStart{2, Lsn{5 * kMiB}}},
+         begin,
+         {2, Lsn{5 * kMiB}}},
         {"new timeline begun",
          {{1, 2 * kMiB, 7 * kMiB}, {2, 5 * kMiB, 6 * kMiB}},
          second,
-         WalStart{2, Lsn{6 * kMiB}}},
+         begin,
+         {2, Lsn{6 * kMiB}}},
         {"a number is skipped",
-         {{2, 5 * kMiB, 8 * kMiB + 9}, {3, 6 * kMiB, 9 * kMiB}},
+         {{1, 2 * kMiB, 6 * kMiB}, {2, 5 * kMiB, 8 * kMiB + 9}, {3, 6 * kMiB, 9 * kMiB}},
          fourth,
-         WalStart{4, Lsn{8 * kMiB}}},
-        {"a timeline that is no ancestor", {{3, 6 * kMiB, 9 * kMiB}}, fourth, std::nullopt},
+         begin,
+         {4, Lsn{8 * kMiB}}},
         {"an old primary",
          {{1, 2 * kMiB, 7 * kMiB}, {2, 5 * kMiB, 9 * kMiB}},
          first,
-         WalStart{1, Lsn{7 * kMiB}}},
+         begin,
+         {1, Lsn{7 * kMiB}}},
     };
     for (const StartCase& c : cases) {
-        EXPECT_EQ(plan_start(set_of(c.held), c.history, one_mib()), c.start) << c.name;
+        EXPECT_EQ(plan_start(set_of(c.held), c.first, c.history, one_mib()), c.start) << c.name;
     }
+}
+
+TEST(PlanStart, BeginsWithTheNewestBackupAndNeverBehindWhatTheServerKeeps) {
+    const TimelineHistory second{2, {{1, Lsn{5 * kMiB + 100}, ""}}};
+    const SegmentSize size = one_mib();
+    const WalRanges held = set_of({{1, 2 * kMiB, 3 * kMiB}, {1, 4 * kMiB, 5 * kMiB}});
+    const WalStart kept{2, Lsn{6 * kMiB}};
+    const auto first = [&](const WalRanges& ranges, std::optional<WalStart> base, WalStart keeps) {
+        return plan_first_needed(ranges, base, keeps, second, size);
+    };
+    EXPECT_EQ(first({}, std::nullopt, kept), kept);
+    EXPECT_EQ(first(held, std::nullopt, kept), (WalStart{1, Lsn{2 * kMiB}})) << "no backup known";
+    EXPECT_EQ(first(held, WalStart{1, Lsn{4 * kMiB + 7}}, kept), (WalStart{1, Lsn{4 * kMiB}}));
+    EXPECT_EQ(first({}, WalStart{1, Lsn{3 * kMiB + 7}}, kept), (WalStart{1, Lsn{3 * kMiB}}))
+        << "the stream begins behind the backup";
+    EXPECT_EQ(first(held, WalStart{2, Lsn{9 * kMiB}}, kept), kept);
+    EXPECT_EQ(first(held, WalStart{1, Lsn{4 * kMiB}}, {1, Lsn{3 * kMiB}}),
+              (WalStart{1, Lsn{3 * kMiB}}));
+    EXPECT_EQ(first(held, WalStart{1, Lsn{7 * kMiB}}, kept), (WalStart{1, Lsn{2 * kMiB}}))
+        << "a backup of a branch that the server never saw says nothing";
+    EXPECT_EQ(first({}, WalStart{3, Lsn{7 * kMiB}}, kept), kept);
+}
+
+TEST(PlanStart, KnowsWhatIsNewToIt) {
+    const TimelineHistory fourth{4, {{1, Lsn{5 * kMiB}, ""}}};
+    EXPECT_TRUE(is_on_the_way(set_of({{1, kMiB, 2 * kMiB}}), std::nullopt, fourth));
+    EXPECT_TRUE(is_on_the_way({}, WalStart{1, Lsn{5 * kMiB}}, fourth));
+    EXPECT_FALSE(is_on_the_way({}, WalStart{1, Lsn{5 * kMiB + 1}}, fourth));
+    EXPECT_FALSE(is_on_the_way(set_of({{3, kMiB, 9 * kMiB}, {1, 6 * kMiB, 7 * kMiB}}), std::nullopt,
+                               fourth));
 }
 
 TEST(PlanStart, BeginsAtTheSegmentOfWhatIsKept) {
@@ -121,19 +175,23 @@ TEST(PlanRequest, OverlapsAPageButStaysInTheSegment) {
     EXPECT_EQ(from(in + 20000, StreamRange{1, in, in + 50000}), in);
 }
 
-TEST(PlanGap, NamesWhatIsLostOfEachTimeline) {
-    const TimelineHistory third{3, {{1, Lsn{5 * kMiB + 100}, ""}, {2, Lsn{8 * kMiB + 5}, ""}}};
-    const SegmentSize size = one_mib();
-    EXPECT_EQ(plan_gap({3, Lsn{9 * kMiB + 1}}, {3, Lsn{12 * kMiB}}, third, size),
-              (std::vector<StreamRange>{{3, 9 * kMiB + 1, 12 * kMiB}}));
-    EXPECT_EQ(
-        plan_gap({1, Lsn{4 * kMiB}}, {3, Lsn{12 * kMiB}}, third, size),
-        (std::vector<StreamRange>{
-            {1, 4 * kMiB, 5 * kMiB + 100}, {2, 5 * kMiB, 8 * kMiB + 5}, {3, 8 * kMiB, 12 * kMiB}}));
-    EXPECT_EQ(plan_gap({3, Lsn{9 * kMiB}}, {3, Lsn{9 * kMiB}}, third, size),
-              std::vector<StreamRange>{});
-    EXPECT_EQ(plan_gap({3, Lsn{9 * kMiB + 5}}, {3, Lsn{9 * kMiB}}, third, size),
-              std::vector<StreamRange>{});
+TEST(PlanGap, IsTheHoleAsFarAsTheServerLostIt) {
+    const TimelineHistory second{2, {{1, Lsn{5 * kMiB + 100}, ""}}};
+    const WalRanges held = set_of({{1, 2 * kMiB, 3 * kMiB}, {1, 4 * kMiB, 5 * kMiB}});
+    const auto gap = [&](WalStart from, WalStart kept) {
+        return plan_gap(held, from, kept, second);
+    };
+    const WalStart late{2, Lsn{12 * kMiB}};
+    EXPECT_EQ(gap({1, Lsn{3 * kMiB}}, late), (StreamRange{1, 3 * kMiB, 4 * kMiB}))
+        << "up to what is held";
+    EXPECT_EQ(gap({1, Lsn{3 * kMiB}}, {1, Lsn{3 * kMiB + 50}}),
+              (StreamRange{1, 3 * kMiB, 3 * kMiB + 50}))
+        << "up to what the server keeps";
+    EXPECT_EQ(gap({1, Lsn{5 * kMiB}}, late), (StreamRange{1, 5 * kMiB, 5 * kMiB + 100}))
+        << "up to the timeline's end";
+    EXPECT_EQ(gap({2, Lsn{5 * kMiB}}, late), (StreamRange{2, 5 * kMiB, 12 * kMiB}));
+    EXPECT_EQ(gap({2, Lsn{12 * kMiB}}, late), std::nullopt) << "the slot promises it";
+    EXPECT_EQ(gap({3, Lsn{5 * kMiB}}, late), std::nullopt);
 }
 
 // ---- Gathering --------------------------------------------------------------------------------
@@ -188,8 +246,30 @@ TEST(PlanGather, TakesWholeSegmentsInGroupsOfFour) {
 TEST(PlanGather, KeepsGoingOnATimelineThatTheServerWentBackTo) {
     const std::vector<StreamRange> held{{1, 8 * kMiB, 9 * kMiB + 77},
                                         {2, 9 * kMiB, 9 * kMiB + 100}};
-    EXPECT_EQ(plan_gather(held, {}, {one_mib(), 1U, false}),
+    EXPECT_EQ(plan_gather(held, {}, {one_mib(), WalStart{1, Lsn{9 * kMiB + 77}}, false}),
               (StreamRange{2, 9 * kMiB, 9 * kMiB + 100}));
+}
+
+TEST(PlanGather, WaitsForTheRangeThatGrowsIntoAHole) {
+    const std::vector<StreamRange> held{{1, 8 * kMiB, 9 * kMiB + 77}, {1, 14 * kMiB, 15 * kMiB}};
+    const WalStart filling{1, Lsn{9 * kMiB + 77}};
+    EXPECT_EQ(plan_gather(held, {}, {one_mib(), filling, false}),
+              (StreamRange{1, 14 * kMiB, 15 * kMiB}));
+    EXPECT_TRUE(is_growing(held[0], filling));
+    EXPECT_FALSE(is_growing(held[1], filling));
+}
+
+TEST(PlanGather, DropsOnlyTheBeginningOfTheRangeThatIsGathered) {
+    const StreamRange first{1, 8 * kMiB, 11 * kMiB};
+    const StreamRange second{1, 14 * kMiB, 18 * kMiB + 9};
+    const WalRanges pushed = set_of({{1, 14 * kMiB, 18 * kMiB}});
+    const WalStart here{1, Lsn{18 * kMiB + 9}};
+    EXPECT_EQ(droppable(first, pushed, here, one_mib()), (StreamRange{1, 8 * kMiB, 8 * kMiB}))
+        << "not gathered, although what is behind it is";
+    EXPECT_EQ(droppable(second, pushed, here, one_mib()), (StreamRange{1, 14 * kMiB, 17 * kMiB}));
+    EXPECT_EQ(droppable({1, 14 * kMiB, 18 * kMiB}, pushed, WalStart{1, Lsn{11 * kMiB}}, one_mib()),
+              (StreamRange{1, 14 * kMiB, 18 * kMiB}))
+        << "left behind, and whole";
 }
 
 TEST(PlanGather, BoundsPacksOfHugeSegments) {

@@ -49,6 +49,15 @@ std::optional<StreamRange> WalRanges::first_missing(const StreamRange& range) co
     return missing;
 }
 
+std::optional<StreamRange> WalRanges::first(TimelineId timeline) const {
+    const auto spans = timelines_.find(timeline);
+    if (spans == timelines_.end() || spans->second.empty()) {
+        return std::nullopt;
+    }
+    const auto first = spans->second.begin();
+    return StreamRange{timeline, first->first, first->second};
+}
+
 std::optional<StreamRange> WalRanges::last(TimelineId timeline) const {
     const auto spans = timelines_.find(timeline);
     if (spans == timelines_.end() || spans->second.empty()) {
@@ -56,6 +65,17 @@ std::optional<StreamRange> WalRanges::last(TimelineId timeline) const {
     }
     const auto last = std::prev(spans->second.end());
     return StreamRange{timeline, last->first, last->second};
+}
+
+std::vector<StreamRange> WalRanges::ranges(TimelineId timeline) const {
+    std::vector<StreamRange> out;
+    const auto spans = timelines_.find(timeline);
+    if (spans != timelines_.end()) {
+        for (const auto& [from, to] : spans->second) {
+            out.push_back({timeline, from, to});
+        }
+    }
+    return out;
 }
 
 std::vector<TimelineId> WalRanges::timelines() const {

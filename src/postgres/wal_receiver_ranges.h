@@ -24,8 +24,12 @@ class WalRanges {
 
     // The first part of `range` that is missing; nothing when it is all here.
     std::optional<repo::StreamRange> first_missing(const repo::StreamRange& range) const;
-    // The contiguous range that ends last; nothing when the timeline is empty.
+    // The contiguous range that begins first, and the one that ends last; nothing when the timeline
+    // is empty.
+    std::optional<repo::StreamRange> first(TimelineId timeline) const;
     std::optional<repo::StreamRange> last(TimelineId timeline) const;
+    // All contiguous ranges of a timeline, ascending.
+    std::vector<repo::StreamRange> ranges(TimelineId timeline) const;
     std::vector<TimelineId> timelines() const;
 
   private:

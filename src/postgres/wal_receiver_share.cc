@@ -1,12 +1,30 @@
 #include "postgres/wal_receiver_share.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 namespace lifeboat::postgres {
 
 using base::Lock;
+using repo::StreamObject;
 using repo::StreamRange;
+
+namespace {
+
+constexpr std::size_t kPacksAtOnce = 2;  // each in memory as a whole
+constexpr std::size_t kPiecesAtOnce = 16;
+
+bool is_gathered(const repo::StreamCatalog::Entry& claim) {
+    return claim.name.kind == StreamObject::Gathered;
+}
+
+std::optional<StreamRange> overlap(const StreamRange& a, const StreamRange& b) {
+    const StreamRange both{a.timeline, std::max(a.from, b.from), std::min(a.to, b.to)};
+    return a.timeline == b.timeline && both.from < both.to ? std::optional(both) : std::nullopt;
+}
+
+}  // namespace
 
 void WalShare::changed() {
     ++changes_;
@@ -30,10 +48,9 @@ void WalShare::use_spool(WalSpool& spool) {
     changed();
 }
 
-void WalShare::set_current(TimelineId timeline) {
+void WalShare::set_current(const WalStart& next) {
     const Lock lock(mutex_);
-    current_ = timeline;
-    changed();
+    current_ = next;
 }
 
 void WalShare::received() {
@@ -86,15 +103,27 @@ void WalShare::gathered(const StreamRange& range) {
     changed();
 }
 
-void WalShare::set_catalog(const repo::StreamCatalog& catalog) {
+void WalShare::set_catalog(const repo::StreamCatalog& catalog,
+                           const std::optional<WalStart>& base) {
     const Lock lock(mutex_);
-    for (const auto& entry : catalog.entries()) {
-        stored_.add(entry.name.range);
-        if (entry.name.kind == repo::StreamObject::Gathered) {
-            gathered_.add(entry.name.range);
+    claims_ = catalog.entries();
+    base_ = base;
+    catalog_known_ = true;
+    changed();
+}
+
+void WalShare::settle(const Claim& claim, bool proven) {
+    const Lock lock(mutex_);
+    std::erase_if(claims_, [&](const Claim& other) {
+        return other.name.range == claim.name.range && other.name.kind == claim.name.kind &&
+               other.name.expires == claim.name.expires;
+    });
+    if (proven) {
+        stored_.add(claim.name.range);
+        if (claim.name.kind == StreamObject::Gathered) {
+            gathered_.add(claim.name.range);
         }
     }
-    catalog_known_ = true;
     changed();
 }
 
@@ -113,7 +142,7 @@ WalSpool* WalShare::spool() const {
     return spool_;
 }
 
-std::optional<TimelineId> WalShare::current() const {
+std::optional<WalStart> WalShare::current() const {
     const Lock lock(mutex_);
     return current_;
 }
@@ -138,6 +167,11 @@ bool WalShare::catalog_known() const {
     return catalog_known_;
 }
 
+std::optional<WalStart> WalShare::base() const {
+    const Lock lock(mutex_);
+    return base_;
+}
+
 bool WalShare::side_work_waits() const {
     const Lock lock(mutex_);
     return !histories_.empty() || !gaps_.empty();
@@ -146,6 +180,52 @@ bool WalShare::side_work_waits() const {
 WalRanges WalShare::stored_ranges() const {
     const Lock lock(mutex_);
     return stored_;
+}
+
+WalRanges WalShare::claimed_ranges() const {
+    const Lock lock(mutex_);
+    WalRanges all;
+    for (const Claim& claim : claims_) {
+        all.add(claim.name.range);
+    }
+    return all;
+}
+
+std::vector<WalShare::Claim> WalShare::claims_of(const StreamRange& range) const {
+    const Lock lock(mutex_);
+    std::vector<Claim> found;
+    for (const Claim& claim : claims_) {
+        if (overlap(claim.name.range, range)) {
+            found.push_back(claim);
+        }
+    }
+    std::stable_partition(found.begin(), found.end(), is_gathered);
+    return found;
+}
+
+std::vector<WalShare::Claim> WalShare::open_claims() const {
+    const WalSpool* const spool = this->spool();
+    std::vector<Claim> found;
+    const auto ranges = spool == nullptr ? std::vector<StreamRange>() : spool->ranges();
+    const Lock lock(mutex_);
+    for (const Claim& claim : claims_) {
+        const WalRanges& done = is_gathered(claim) ? gathered_ : stored_;
+        const bool matters = std::any_of(ranges.begin(), ranges.end(), [&](const auto& range) {
+            const auto both = overlap(claim.name.range, range);
+            return both && !done.contains(*both);
+        });
+        if (matters) {
+            found.push_back(claim);
+        }
+    }
+    // A gathered pack that is whole spares the look at the pieces that it covers.
+    const auto pieces = std::stable_partition(found.begin(), found.end(), is_gathered);
+    const auto gathered = static_cast<std::size_t>(pieces - found.begin());
+    const std::size_t most = gathered > 0 ? std::min(gathered, kPacksAtOnce) : kPiecesAtOnce;
+    if (found.size() > most) {
+        found.erase(found.begin() + static_cast<std::ptrdiff_t>(most), found.end());
+    }
+    return found;
 }
 
 std::optional<StreamRange> WalShare::first_unstored() const {

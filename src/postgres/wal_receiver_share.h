@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "base/time.h"
 #include "postgres/lsn.h"
+#include "postgres/wal_receiver_plan.h"
 #include "postgres/wal_receiver_ranges.h"
 #include "postgres/wal_spool.h"
 #include "repo/stream.h"
@@ -34,6 +35,8 @@ enum class TroubleSource { Server, Spool, Repository, Gather, Wal, Timeline, Slo
 
 class WalShare {
   public:
+    using Claim = repo::StreamCatalog::Entry;
+
     // ---- Ends: one thread's end is everyone's ----
     void end();
     bool ended() const;
@@ -41,8 +44,9 @@ class WalShare {
     // ---- From the server's thread ----
     // The spool is open; it must outlive every thread. Uploads begin.
     void use_spool(WalSpool& spool);
-    // Bytes of `timeline` are coming: its last range in the spool is the one that grows.
-    void set_current(TimelineId timeline);
+    // The next byte that is to come: the range of the spool that ends or lies there is the one that
+    // grows. Wakes nobody.
+    void set_current(const WalStart& next);
     void received();  // the spool has more
     void set_eager(bool eager);
     void set_pressure(bool pressure);  // the spool is full: gather whatever can be
@@ -54,19 +58,31 @@ class WalShare {
     // ---- From the repository's threads ----
     void stored(const repo::StreamRange& range);
     void gathered(const repo::StreamRange& range);
-    void set_catalog(const repo::StreamCatalog& catalog);
+    // What the repository is said to hold (claims: see wal_receiver_claims.h), and where its newest
+    // backup stopped; nothing when there is none that can be read.
+    void set_catalog(const repo::StreamCatalog& catalog, const std::optional<WalStart>& base);
+    // A claim was looked at: from now on it counts as stored, or not at all.
+    void settle(const Claim& claim, bool proven);
     // The first so many of histories() and gaps() are in the repository.
     void side_work_done(std::size_t histories, std::size_t gaps);
 
     // ---- Asked by all ----
     WalSpool* spool() const;
-    std::optional<TimelineId> current() const;
+    std::optional<WalStart> current() const;
     bool eager() const;
     bool pressure() const;
     bool draining() const;
     bool catalog_known() const;
+    std::optional<WalStart> base() const;
     bool side_work_waits() const;
+    // What this process stored, and claims that were proven.
     WalRanges stored_ranges() const;
+    WalRanges claimed_ranges() const;
+    // Claims of bytes of `range`, gathered ones first.
+    std::vector<Claim> claims_of(const repo::StreamRange& range) const;
+    // Some of the claims that would make bytes of the spool count as stored or gathered: they must
+    // be settled before these are uploaded, or removed.
+    std::vector<Claim> open_claims() const;
     // What of the spool is not durable in the repository: the first byte of all, by timeline and
     // position. Nothing when all is.
     std::optional<repo::StreamRange> first_unstored() const;
@@ -95,11 +111,13 @@ class WalShare {
     std::uint64_t changes_ LB_GUARDED_BY(mutex_) = 0;
     bool ended_ LB_GUARDED_BY(mutex_) = false;
     WalSpool* spool_ LB_GUARDED_BY(mutex_) = nullptr;
-    std::optional<TimelineId> current_ LB_GUARDED_BY(mutex_);
+    std::optional<WalStart> current_ LB_GUARDED_BY(mutex_);
     bool eager_ LB_GUARDED_BY(mutex_) = false;
     bool pressure_ LB_GUARDED_BY(mutex_) = false;
     bool draining_ LB_GUARDED_BY(mutex_) = false;
     bool catalog_known_ LB_GUARDED_BY(mutex_) = false;
+    std::optional<WalStart> base_ LB_GUARDED_BY(mutex_);
+    std::vector<Claim> claims_ LB_GUARDED_BY(mutex_);
     WalRanges stored_ LB_GUARDED_BY(mutex_);
     WalRanges gathered_ LB_GUARDED_BY(mutex_);
     std::vector<HistoryToStore> histories_ LB_GUARDED_BY(mutex_);

@@ -12,8 +12,11 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/workers.h"
 #include "policy/expiry.h"
+#include "postgres/backup_details.h"
 #include "postgres/wal_gather.h"
+#include "postgres/wal_receiver_claims.h"
 #include "repo/pack_source.h"
 
 namespace lifeboat::postgres {
@@ -30,6 +33,7 @@ constexpr std::uint64_t kLargestPiece = 8 * base::kMiB;  // when there is a back
 // Pieces are superseded within minutes; docs/format/layout.md keeps one beyond its day while
 // nothing gathered covers it.
 constexpr std::chrono::days kPieceRetention{2};
+constexpr int kLabelsToTry = 8;
 
 }  // namespace
 
@@ -85,19 +89,24 @@ repo::StreamPut describe_put(const RepositorySide& side, repo::StreamObject kind
     put.major = static_cast<std::uint32_t>(spool.cluster().major);
     put.captured =
         spool.captured_at(range.timeline, Lsn{range.to}).value_or(side.context.clock.now());
+    // By our clock too, which agrees with the store's (W2): a database server whose clock is behind
+    // must not have its WAL deleted early.
     put.expires = policy::wal_expiry(
-        put.captured, piece ? std::min(side.job.retention, kPieceRetention) : side.job.retention);
+        std::max(put.captured, side.context.clock.now()),
+        piece ? std::min(side.job.retention, kPieceRetention) : side.job.retention);
     put.summary = std::move(summary);
     return put;
 }
 
 Result<> check_cluster(repo::Repository& repository, const repo::StreamCatalog& catalog,
                        const ClusterIdentity& cluster) {
-    std::map<TimelineId, const repo::StreamCatalog::Entry*> newest;
-    for (const auto& entry : catalog.entries()) {
-        newest[entry.name.range.timeline] = &entry;
-    }
-    for (const auto& [timeline, entry] : newest) {
+    std::map<TimelineId, int> left;  // labels to try for each timeline: some may be damaged
+    for (auto entry = catalog.entries().rbegin(); entry != catalog.entries().rend(); ++entry) {
+        int& tries = left.try_emplace(entry->name.range.timeline, kLabelsToTry).first->second;
+        if (tries == 0) {
+            continue;
+        }
+        --tries;
         auto header = repo::read_pack_header(repository.store(), entry->name.text(), entry->size);
         if (!header && header.error().code() == Code::Unavailable) {
             return std::move(header).error();
@@ -107,6 +116,7 @@ Result<> check_cluster(repo::Repository& repository, const repo::StreamCatalog& 
         if (!label) {
             continue;
         }
+        tries = 0;
         const bool same = label->source == cluster.system_identifier &&
                           label->major == static_cast<std::uint32_t>(cluster.major) &&
                           label->segment_size == cluster.segment_size.bytes();
@@ -156,6 +166,11 @@ Result<bool> WalUploader::step() {
         return persist(side_, TroubleSource::Repository, "reading what the repository holds",
                        [this] { return prepare(); });
     }
+    const auto claims = share.open_claims();
+    if (!claims.empty()) {
+        return persist(side_, TroubleSource::Repository, "reading what the repository holds",
+                       [&] { return settle(claims); });
+    }
     if (share.side_work_waits()) {
         return persist(side_, TroubleSource::Repository, "storing timeline histories and gaps",
                        [this] { return do_side_work(); });
@@ -184,8 +199,42 @@ Result<> WalUploader::prepare() {
     TRY(policy::check_clocks(side_.context.clock.now(), store_now));
     const auto catalog = TRY(repo::StreamCatalog::load(repository, side_.system));
     TRY(check_cluster(repository, catalog, side_.share.spool()->cluster()));
-    side_.share.set_catalog(catalog);
+    const auto base = TRY(newest_base());
+    side_.share.set_catalog(catalog, base);
     return {};
+}
+
+Result<> WalUploader::settle(const std::vector<WalShare::Claim>& claims) {
+    const ClusterIdentity& cluster = side_.share.spool()->cluster();
+    return base::run_parallel(claims.size(), [&](std::size_t i) -> Result<> {
+        const bool proven =
+            TRY(prove_claim(side_.job.repository, side_.job.host, cluster, claims[i]));
+        side_.share.settle(claims[i], proven);
+        return {};
+    });
+}
+
+// One that cannot be read says nothing: capture then keeps to what is held.
+Result<std::optional<WalStart>> WalUploader::newest_base() const {
+    repo::Repository& repository = side_.job.repository;
+    const repo::HostKeys& host = side_.job.host;
+    const auto names = TRY(repository.backups(side_.system));
+    if (names.empty()) {
+        return std::optional<WalStart>();
+    }
+    const repo::ReaderKeys keys({}, host.secret, {host.signing_key().verify_key()});
+    const auto newest = repository.load(names.back(), keys);
+    if (!newest && newest.error().code() == Code::Unavailable) {
+        return newest.error().clone();
+    }
+    const auto details = newest ? BackupDetails::from_json(newest->manifest.details)
+                                : Result<BackupDetails>(newest.error().clone());
+    if (!details) {
+        base::log(base::LogLevel::Warn, "stream: the newest backup cannot be read",
+                  {{"system", side_.system}, {"error", details.error().message()}});
+        return std::optional<WalStart>();
+    }
+    return std::optional(WalStart{details->timeline, details->stop});
 }
 
 // Histories before the WAL that follows them; gaps before the WAL behind them.
@@ -193,6 +242,8 @@ Result<> WalUploader::do_side_work() {
     const auto histories = side_.share.histories();
     const auto gaps = side_.share.gaps();
     for (const HistoryToStore& history : histories) {
+        TRY(check_history(side_.job.repository, side_.job.host, side_.system, history.timeline,
+                          history.contents));
         TRY(writer_.put_history(history.timeline, history.contents));
     }
     for (const GapToRecord& gap : gaps) {
@@ -202,19 +253,14 @@ Result<> WalUploader::do_side_work() {
     return {};
 }
 
-// True when the server still adds to the end of `range`.
-bool WalUploader::grows(const StreamRange& range) const {
-    const auto current = side_.share.current();
-    return current && *current == range.timeline &&
-           side_.share.spool()->last_range(range.timeline).to <= range.to;
-}
-
 Result<std::optional<WalUploader::Piece>> WalUploader::next_piece() {
     WalShare& share = side_.share;
+    const auto current = share.current();  // before the question what is there: see is_growing()
     const auto missing = share.first_unstored();
     if (!missing) {
         return std::optional<Piece>();
     }
+    const bool grows = current && is_growing(*missing, *current);
     // A long backlog goes straight into gathered packs.
     const std::uint64_t group = gather_bytes(share.spool()->cluster().segment_size);
     if (missing->to - missing->from > 2 * group && !share.complains(TroubleSource::Gather)) {
@@ -235,8 +281,8 @@ Result<std::optional<WalUploader::Piece>> WalUploader::next_piece() {
         return std::optional<Piece>();
     }
     share.complain(TroubleSource::Wal, follower_->trouble());
-    const auto end = choose_end(pending, *read_to,
-                                share.draining() || pending.to < missing->to || !grows(*missing));
+    const auto end =
+        choose_end(pending, *read_to, share.draining() || pending.to < missing->to || !grows);
     if (!end) {
         return std::optional<Piece>();
     }

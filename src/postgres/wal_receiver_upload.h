@@ -71,10 +71,11 @@ class WalUploader {
 
     Result<bool> step();
     Result<> prepare();
+    Result<> settle(const std::vector<WalShare::Claim>& claims);
+    Result<std::optional<WalStart>> newest_base() const;
     Result<> do_side_work();
     Result<std::optional<Piece>> next_piece();
     std::optional<Lsn> choose_end(const repo::StreamRange& pending, Lsn read_to, bool closed) const;
-    bool grows(const repo::StreamRange& range) const;
     std::optional<Piece> read_piece(const repo::StreamRange& range);
     Result<> put(const repo::StreamPut& put, base::BytesView bytes);
 

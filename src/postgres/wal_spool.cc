@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <set>
+#include <utility>
 
 namespace lifeboat::postgres {
 
@@ -21,6 +23,7 @@ using repo::StreamRange;
 namespace {
 
 constexpr std::string_view kTemporary = ".tmp-";
+constexpr std::string_view kFilling = ".fill-";
 constexpr std::size_t kCompareChunk = 256 << 10;
 // Marks closer than this are joined: the one that stays is older than the truth, never newer.
 constexpr auto kMarkInterval = std::chrono::milliseconds(10);
@@ -36,6 +39,11 @@ std::optional<TimelineId> parse_timeline(std::string_view name) {
     const bool whole = error == std::errc{} && end == name.data() + name.size();
     return whole && timeline != 0 && name == timeline_name(timeline) ? std::optional(timeline)
                                                                      : std::nullopt;
+}
+
+std::string filling_mark(const SpoolPlace& place) {
+    return base::join(base::parent_of(place.path),
+                      std::string(kFilling) + base::file_name_of(place.path));
 }
 
 }  // namespace
@@ -71,20 +79,27 @@ Result<> WalSpool::load() {
 Result<> WalSpool::load_timeline(TimelineId timeline, const std::string& directory) {
     const auto names = TRY(files_.list(directory));
     std::vector<Key> keys;
+    std::set<std::string> marks;
     for (const std::string& name : names) {
         const auto parsed = parse_wal_file_name(name, cluster_.segment_size);
         if (parsed && parsed->kind == WalFileKind::Segment && parsed->timeline == timeline) {
             keys.emplace_back(timeline, parsed->segment);
         } else if (name.starts_with(kTemporary)) {
             TRY(files_.remove(base::join(directory, name)));
+        } else if (name.starts_with(kFilling)) {
+            marks.insert(base::join(directory, name));
         }
     }
     for (const Key& key : keys) {
-        auto runs = TRY(read_spool_journal(files_, place_of(key)));
-        if (key == keys.back() || runs.empty()) {
+        const SpoolPlace place = place_of(key);
+        auto runs = TRY(read_spool_journal(files_, place));
+        if (key == keys.back() || runs.empty() || marks.contains(filling_mark(place))) {
             TRY(restore_torn(key, runs));
         }
         index_runs(key, runs);
+    }
+    for (const std::string& mark : marks) {
+        TRY(files_.remove(mark));
     }
     return {};
 }
@@ -119,9 +134,14 @@ SpoolPlace WalSpool::place_of(const Key& key) const {
 
 Result<> WalSpool::append(TimelineId timeline, Lsn at, BytesView bytes, base::Timestamp captured) {
     TRY(repair());
-    const BytesView fresh = TRY(compare_known(timeline, at, bytes));
-    at = at + (bytes.size() - fresh.size());
-    for (bytes = fresh; !bytes.empty();) {
+    while (true) {
+        // For each segment: where a hole is filled, what is behind it is known.
+        const BytesView fresh = TRY(compare_known(timeline, at, bytes));
+        at = at + (bytes.size() - fresh.size());
+        bytes = fresh;
+        if (bytes.empty()) {
+            return {};
+        }
         TRY(enter_segment(timeline, at));
         const BytesView part = bytes.first(std::min<std::size_t>(bytes.size(), active_->room()));
         TRY(active_->write(part, captured));
@@ -132,7 +152,6 @@ Result<> WalSpool::append(TimelineId timeline, Lsn at, BytesView bytes, base::Ti
             TRY(leave_segment());
         }
     }
-    return {};
 }
 
 // The bytes behind those that are here already, which must be the same (S4).
@@ -181,15 +200,33 @@ Result<> WalSpool::enter_segment(TimelineId timeline, Lsn at) {
                                              format_lsn(at) + " does not continue");
         }
     }
+    if (!known) {
+        TRY(base::create_directories(files_, base::parent_of(place.path)));
+    }
+    TRY(mark_filling(key, place));
     if (known) {
         auto runs = TRY(read_spool_journal(files_, place));
         active_ = TRY(SpoolFile::reopen(files_, std::move(place), std::move(runs)));
     } else {
-        TRY(base::create_directories(files_, base::parent_of(place.path)));
         active_ = TRY(SpoolFile::create(files_, std::move(place), offset));
     }
     const Lock lock(mutex_);
     unsynced_ = {key, active_->synced_end()};
+    return {};
+}
+
+// S1: a file that can be torn although it is not the last says so before its first byte.
+Result<> WalSpool::mark_filling(const Key& key, const SpoolPlace& place) {
+    {
+        const Lock lock(mutex_);
+        const auto later = index_.upper_bound(key);
+        if (later == index_.end() || later->first.first != key.first) {
+            return {};
+        }
+    }
+    const std::string mark = filling_mark(place);
+    TRY(base::write_durably(files_, mark, {}, base::Replace::Yes));
+    filling_ = mark;
     return {};
 }
 
@@ -209,6 +246,9 @@ Result<> WalSpool::leave_segment() {
         unsynced_.reset();
     }
     active_.reset();
+    if (const std::string mark = std::exchange(filling_, {}); closed && !mark.empty()) {
+        files_.remove(mark).discard("a mark that stays has the file proven once more");
+    }
     return closed;
 }
 
@@ -307,6 +347,16 @@ StreamRange WalSpool::last_range(TimelineId timeline) const {
     return last;
 }
 
+std::optional<StreamRange> WalSpool::range_before(TimelineId timeline, Lsn at) const {
+    std::optional<StreamRange> found;
+    for (const StreamRange& range : ranges()) {
+        if (range.timeline == timeline && Lsn{range.from} <= at) {
+            found = range;
+        }
+    }
+    return found;
+}
+
 Lsn WalSpool::synced_end(TimelineId timeline) const {
     const StreamRange last = last_range(timeline);
     const Lock lock(mutex_);
@@ -385,13 +435,15 @@ Result<> WalSpool::read(TimelineId timeline, Lsn at, base::MutableBytes out) con
     return {};
 }
 
-Result<> WalSpool::drop_before(TimelineId timeline, Lsn end) {
+Result<> WalSpool::drop(const StreamRange& range) {
     std::vector<Key> gone;
     {
         const Lock lock(mutex_);
         for (const auto& [key, held] : index_) {
             const bool active = unsynced_ && unsynced_->first == key;
-            if (key.first == timeline && held.to <= end && !active) {
+            const bool inside = key.first == range.timeline && held.from >= Lsn{range.from} &&
+                                held.to <= Lsn{range.to};
+            if (inside && !active) {
                 gone.push_back(key);
             }
         }

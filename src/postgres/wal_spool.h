@@ -54,6 +54,7 @@ class WalSpool {
     Result<> sync();
 
     // A timeline's history file, kept until the spool goes: durable before WAL of that timeline is.
+    // Conflict when it is of another branch than the one that is here.
     Result<> keep_history(TimelineId timeline, base::BytesView contents);
     Result<std::vector<std::pair<TimelineId, base::Bytes>>> histories() const;
 
@@ -61,6 +62,8 @@ class WalSpool {
     std::vector<repo::StreamRange> ranges() const;
     // The last range of a timeline; empty (from == to == 0) when there is none.
     repo::StreamRange last_range(TimelineId timeline) const;
+    // The last one that begins at or before `at`: the one that bytes from `at` on may continue.
+    std::optional<repo::StreamRange> range_before(TimelineId timeline, Lsn at) const;
     bool holds(const repo::StreamRange& range) const;
     // End of what is durable of the last range of `timeline`.
     Lsn synced_end(TimelineId timeline) const;
@@ -72,9 +75,9 @@ class WalSpool {
     // Fills `out` from `at`. NotFound when a byte is not here.
     Result<> read(TimelineId timeline, Lsn at, base::MutableBytes out) const;
 
-    // Removes the files of `timeline` that lie wholly before `end`. The caller knows that their
-    // bytes are in the repository (S5).
-    Result<> drop_before(TimelineId timeline, Lsn end);
+    // Removes the files that lie wholly inside `range`. The caller knows that its bytes are in the
+    // repository (S5).
+    Result<> drop(const repo::StreamRange& range);
 
   private:
     struct Mark {
@@ -99,6 +102,7 @@ class WalSpool {
     void index_runs(const Key& key, const std::vector<SpoolRun>& runs);
     Result<base::BytesView> compare_known(TimelineId timeline, Lsn at, base::BytesView bytes) const;
     Result<> enter_segment(TimelineId timeline, Lsn at);
+    Result<> mark_filling(const Key& key, const SpoolPlace& place);
     Result<> leave_segment();
     static std::vector<Mark> thinned(std::vector<Mark> marks);
     void note(Lsn from, Lsn to, base::Timestamp captured);
@@ -110,6 +114,7 @@ class WalSpool {
     const ClusterIdentity cluster_;
     std::optional<SpoolFile> active_;
     bool must_repair_ = false;
+    std::string filling_;  // the mark beside the active file; empty: nothing comes after it
     mutable base::Mutex mutex_;
     Index index_ LB_GUARDED_BY(mutex_);
     std::optional<std::pair<Key, Lsn>> unsynced_

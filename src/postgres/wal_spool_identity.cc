@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/json.h"
+#include "postgres/timeline.h"
 #include "postgres/wal_spool.h"
 
 namespace lifeboat::postgres {
@@ -96,6 +97,12 @@ Result<> WalSpool::keep_history(TimelineId timeline, BytesView contents) {
     const auto known = base::read_file(files_, path, base::kMiB);
     if (known && std::equal(known->begin(), known->end(), contents.begin(), contents.end())) {
         return {};
+    }
+    const auto before = known ? parse_history(timeline, base::text(*known))
+                              : Result<TimelineHistory>(known.error().clone());
+    const auto now = parse_history(timeline, base::text(contents));
+    if (before && now) {
+        TRY(check_same_branch(*before, *now, "spool '" + directory_ + "'"));
     }
     return base::write_durably(files_, path, contents, base::Replace::Yes)
         .during("keeping a timeline's history in the spool");

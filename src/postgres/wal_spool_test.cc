@@ -149,16 +149,59 @@ TEST_F(Spool, ReadsNothingThatItDoesNotHold) {
     EXPECT_TRUE(fails(spool_->read(2, Lsn{5 * kMiB + 10}, out), Code::NotFound));
 }
 
-TEST_F(Spool, DropsWholeFilesBeforeAPosition) {
+TEST_F(Spool, DropsWholeFilesOfARange) {
     ASSERT_TRUE(ok(append(1, 5 * kMiB, 8 * kMiB + 10)));
     ASSERT_TRUE(ok(append(2, 5 * kMiB, 5 * kMiB + 10)));
-    ASSERT_TRUE(ok(spool_->drop_before(1, Lsn{7 * kMiB - 1})));
+    ASSERT_TRUE(ok(spool_->drop({1, 5 * kMiB, 7 * kMiB - 1})));
     EXPECT_EQ(spool_->ranges(), (std::vector<StreamRange>{{1, 6 * kMiB, 8 * kMiB + 10},
                                                           {2, 5 * kMiB, 5 * kMiB + 10}}));
     EXPECT_EQ(*base::exists(base::real_files(), file(1, 5)), false);
     EXPECT_EQ(*base::exists(base::real_files(), file(1, 6)), true);
     open();
     EXPECT_EQ(spool_->last_range(1).from, 6 * kMiB);
+}
+
+TEST_F(Spool, DropsNothingBeforeTheRange) {
+    ASSERT_TRUE(ok(append(1, 5 * kMiB, 6 * kMiB)));
+    ASSERT_TRUE(ok(append(1, 8 * kMiB, 10 * kMiB)));
+    ASSERT_TRUE(ok(spool_->drop({1, 8 * kMiB, 9 * kMiB})));
+    EXPECT_EQ(spool_->ranges(),
+              (std::vector<StreamRange>{{1, 5 * kMiB, 6 * kMiB}, {1, 9 * kMiB, 10 * kMiB}}));
+}
+
+TEST_F(Spool, FillsAHoleUpToWhatIsThereAndComparesThat) {
+    ASSERT_TRUE(ok(append(1, 5 * kMiB, 5 * kMiB + 500)));
+    ASSERT_TRUE(ok(append(1, 7 * kMiB, 8 * kMiB + 10)));
+    EXPECT_EQ(spool_->range_before(1, Lsn{5 * kMiB + 500}),
+              (StreamRange{1, 5 * kMiB, 5 * kMiB + 500}));
+    ASSERT_TRUE(ok(append(1, 5 * kMiB + 500, 8 * kMiB + 300)));
+    EXPECT_EQ(spool_->ranges(), (std::vector<StreamRange>{{1, 5 * kMiB, 8 * kMiB + 300}}));
+    expect_holds(1, 5 * kMiB, 8 * kMiB + 300);
+    Bytes other = wal(1, 6 * kMiB, 2 * kMiB);
+    other[kMiB + 9] ^= 1;
+    EXPECT_TRUE(fails(spool_->append(1, Lsn{6 * kMiB}, other, at_second(0)), Code::Conflict));
+    ASSERT_TRUE(ok(spool_->sync()));
+    open();
+    EXPECT_EQ(spool_->ranges(), (std::vector<StreamRange>{{1, 5 * kMiB, 8 * kMiB + 300}}));
+}
+
+// A crash while a hole is filled: the file is not the last one, and torn all the same.
+TEST_F(Spool, S1_ProvesAFileThatWasFilledWhenItWasOpen) {
+    ASSERT_TRUE(ok(append(1, 7 * kMiB, 8 * kMiB)));
+    ASSERT_TRUE(ok(append(1, 5 * kMiB, 5 * kMiB + 300)));
+    ASSERT_TRUE(ok(spool_->sync()));
+    ASSERT_TRUE(ok(append(1, 5 * kMiB + 300, 5 * kMiB + 900)));
+    ASSERT_TRUE(ok(spool_->sync()));
+    spool_.reset();
+    auto handle = base::real_files().open(file(1, 5), base::OpenMode::ReadWrite);
+    ASSERT_TRUE(ok(handle));
+    ASSERT_TRUE(ok((*handle)->write_at(400, Bytes{0x55, 0x55})));
+    open();
+    EXPECT_EQ(spool_->ranges(),
+              (std::vector<StreamRange>{{1, 5 * kMiB, 5 * kMiB + 300}, {1, 7 * kMiB, 8 * kMiB}}));
+    const auto names = base::real_files().list(directory() + "/00000001");
+    ASSERT_TRUE(ok(names));
+    EXPECT_EQ(names->size(), 2U) << "no mark is left";
 }
 
 TEST_F(Spool, CutsOffWhatItsJournalDoesNotProve) {

@@ -1,8 +1,10 @@
 #include "service/stream.h"
 
+#include <utility>
+
 #include "base/log.h"
 #include "base/workers.h"
-#include "service/backup.h"
+#include "service/anchor.h"
 
 namespace lifeboat::service {
 
@@ -35,8 +37,18 @@ struct Streaming {
     const repo::HostKeys& host;
     const StreamWatch& watch;
     bool drain;
-    base::Mutex mutex;  // of `installation`, which is one thread's at a time
 };
+
+// However a capture ends: its anchor must not wait for it.
+struct EndAnchor {
+    Anchor& anchor;
+
+    ~EndAnchor() { anchor.end(); }
+};
+
+std::string joined(const std::string& a, const std::string& b) {
+    return a + (a.empty() || b.empty() ? "" : "; ") + b;
+}
 
 // A status that cannot be written must not end a capture; it is logged, and `status` shows it as
 // old.
@@ -52,26 +64,8 @@ void publish(Streaming& all, const std::string& system, const engine::StreamStat
     all.watch(system, state);
 }
 
-// A stream with a hole needs a new base behind it. Its failure is logged, not fatal: the stream
-// goes on, and the hole stays recorded.
-void anchor(Streaming& all, const std::string& system, const std::string& reason) {
-    base::log(base::LogLevel::Warn, "taking a backup because the stream has a gap",
-              {{"system", system}, {"reason", reason}});
-    const base::Lock lock(all.mutex);
-    const auto report = backup(all.installation, {{system}, all.repository.name, false},
-                               [](const std::string&, const repo::CaptureProgress*) {});
-    const bool failed = !report || report->outcomes.empty() || report->outcomes.front().error;
-    if (failed) {
-        const std::string why = !report ? report.error().message()
-                                : report->outcomes.empty()
-                                    ? ""
-                                    : report->outcomes.front().error->message();
-        base::log(base::LogLevel::Error, "the backup that should anchor the stream failed",
-                  {{"system", system}, {"error", why}});
-    }
-}
-
-Result<> capture(Streaming& all, const config::System& system, engine::DataEngine& engine) {
+Result<> capture(Streaming& all, const config::System& system, engine::DataEngine& engine,
+                 Anchor& anchor) {
     const World& world = all.installation.world();
     engine::StreamJob job{*all.repository.repository,
                           all.host,
@@ -83,8 +77,11 @@ Result<> capture(Streaming& all, const config::System& system, engine::DataEngin
                           {},
                           {},
                           all.drain};
-    job.report = [&](const engine::StreamState& state) { publish(all, system.name, state); };
-    job.need_base = [&](const std::string& reason) { anchor(all, system.name, reason); };
+    job.report = [&](engine::StreamState state) {
+        state.trouble = joined(state.trouble, anchor.state());
+        publish(all, system.name, state);
+    };
+    job.need_base = [&](engine::BaseNeed need) { anchor.ask(std::move(need)); };
     const std::string doing = all.drain ? "storing what the spool of '" + system.name + "' holds"
                                         : "streaming '" + system.name + "'";
     return engine.stream(job, world.context()).during(doing);
@@ -120,9 +117,20 @@ Result<> stream(Installation& installation, const StreamRequest& request,
         auto engine = TRY(installation.engine(*system));
         engines.push_back(std::move(engine));
     }
-    Streaming all{installation, *repository, *host, watch, request.drain, {}};
-    return base::run_parallel(systems.size(), [&](std::size_t i) -> Result<> {
-        auto ended = capture(all, *systems[i], *engines[i]);
+    std::vector<std::unique_ptr<Anchor>> anchors;
+    for (const config::System* system : systems) {
+        anchors.push_back(std::make_unique<Anchor>(
+            installation, Anchor::Wanted{system->name, repository->name, request.anchor_pause}));
+    }
+    Streaming all{installation, *repository, *host, watch, request.drain};
+    return base::run_parallel(2 * systems.size(), [&](std::size_t i) -> Result<> {
+        const std::size_t at = i / 2;
+        if (i % 2 == 1) {
+            anchors[at]->run();
+            return {};
+        }
+        const EndAnchor end{*anchors[at]};  // after a stop was requested, if it is
+        auto ended = capture(all, *systems[at], *engines[at], *anchors[at]);
         if (!ended) {
             installation.world()
                 .stop.request();  // the others end in good order, and the failure is seen

@@ -12,6 +12,8 @@ struct StreamRequest {
     std::vector<std::string> systems;  // empty: all whose configuration streams
     std::string repository;
     bool drain = false;  // store what was captured before, ask no server, and end
+    // From a failed backup that a hole needs to the next try, at first.
+    base::Duration anchor_pause = std::chrono::seconds(10);
 };
 
 // Told of each system's state, from that system's thread.
@@ -19,8 +21,9 @@ using StreamWatch =
     std::function<void(const std::string& system, const engine::StreamState& state)>;
 
 // Captures every system until a stop is requested; each in a thread of its own, so that one in
-// trouble does not hold up the others. When a stream has a hole, a new backup anchors it. Returns
-// the first failure that waiting cannot cure, after the other streams were stopped in good order.
+// trouble does not hold up the others. When a stream has a hole, a new backup anchors it while the
+// stream goes on (service/anchor.h); its status says so until that backup is there. Returns the
+// first failure that waiting cannot cure, after the other streams were stopped in good order.
 // A drain returns when all that the spools hold is in the repository, and fails when it is not.
 Result<> stream(Installation& installation, const StreamRequest& request, const StreamWatch& watch);
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "tests/support/expect.h"
 #include "tests/support/service_world.h"
 
@@ -81,6 +83,69 @@ TEST_F(StreamTest, AHoleThatCannotBeAnchoredDoesNotEndTheStream) {
     world_.script.failing = {"main"};
     EXPECT_TRUE(ok(run()));
     EXPECT_EQ(world_.script.backups, 1);
+}
+
+// A gate that one thread opens for another; not for ever when the code under test is wrong.
+class Gate {
+  public:
+    void open() { promise_.set_value(); }
+
+    bool passed() {
+        return promise_.get_future().wait_for(std::chrono::seconds(20)) ==
+               std::future_status::ready;
+    }
+
+  private:
+    std::promise<void> promise_;
+};
+
+TEST_F(StreamTest, TheStreamGoesOnWhileTheBackupIsTaken) {
+    ASSERT_TRUE(ok(world_.init()));
+    Gate streamed;
+    bool in_time = false;
+    world_.script.need_base = "the slot was lost";
+    world_.script.while_streaming = [&] { streamed.open(); };
+    world_.script.during_backup = [&] { in_time = streamed.passed(); };
+    ASSERT_TRUE(ok(run()));
+    EXPECT_TRUE(in_time) << "the backup held the stream up";
+    EXPECT_EQ(world_.script.backups, 1);
+}
+
+TEST_F(StreamTest, ABackupThatFailsIsTriedAgainUntilTheHoleIsAnchored) {
+    ASSERT_TRUE(ok(world_.init()));
+    Gate anchored;
+    int backups = 0;
+    world_.script.need_base = "the slot was lost";
+    world_.script.failing = {"main"};
+    world_.script.during_backup = [&] {
+        if (++backups == 3) {
+            world_.script.failing.clear();
+            anchored.open();
+        }
+    };
+    bool in_time = false;
+    world_.script.while_streaming = [&] { in_time = anchored.passed(); };
+    StreamRequest request;
+    request.anchor_pause = std::chrono::milliseconds(1);
+    ASSERT_TRUE(ok(run(request)));
+    EXPECT_TRUE(in_time);
+    EXPECT_EQ(world_.script.parents.size(), 1U);
+}
+
+TEST_F(StreamTest, ItsStatusSaysThatABackupIsNeeded) {
+    ASSERT_TRUE(ok(world_.init()));
+    Gate tried;
+    world_.script.need_base = "the slot was lost";
+    world_.script.failing = {"main"};
+    world_.script.during_backup = [&] { tried.open(); };
+    world_.script.while_streaming = [&] { EXPECT_TRUE(tried.passed()); };
+    world_.script.states_after = {state()};
+    ASSERT_TRUE(ok(run()));
+    const auto read = read_stream_status(world_.open(), "main");
+    ASSERT_TRUE(ok(read));
+    EXPECT_THAT((*read)->state.trouble,
+                testing::StartsWith("the repository is slow; a backup is needed: the slot was "
+                                    "lost"));
 }
 
 TEST_F(StreamTest, AFailureStopsTheOthersAndIsReported) {

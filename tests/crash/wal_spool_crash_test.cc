@@ -67,7 +67,7 @@ Result<> live(SimFiles& files, Durable& durable) {
     TRY(write_and_sync(*spool, 1, kStart + 2400, 7 * kSegment + 600, durable));
     TRY(write_and_sync(*spool, 1, 7 * kSegment + 600, 7 * kSegment + 5000, durable));
     TRY(write_and_sync(*spool, 2, 7 * kSegment, 7 * kSegment + 3000, durable));
-    TRY(spool->drop_before(1, Lsn{7 * kSegment}));
+    TRY(spool->drop({1, 0, 7 * kSegment}));
     TRY(write_and_sync(*spool, 2, 7 * kSegment + 3000, 8 * kSegment + 100, durable));
     return {};
 }

@@ -78,7 +78,7 @@ base::Result<> capture(char** arguments) {
         .interval = std::chrono::milliseconds(std::atoi(arguments[8])),
         .acknowledge_repository = std::string(arguments[7]) == "repository",
         .report = [&](const engine::StreamState& state) { write_state(control, state); },
-        .need_base = [&](const std::string& reason) { note_base(control, reason); }};
+        .need_base = [&](const engine::BaseNeed& need) { note_base(control, need.reason); }};
     postgres::PostgresConfig config;
     config.system = "prod";
     config.connection = arguments[1];

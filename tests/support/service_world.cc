@@ -52,6 +52,9 @@ class ScriptedEngine final : public engine::DataEngine {
 
     Result<repo::Manifest> backup(engine::BackupJob& job, const engine::Context& context) override {
         ++script_.backups;
+        if (script_.during_backup) {
+            script_.during_backup();
+        }
         if (script_.failing.count(system_) > 0) {
             return Error(Code::Unavailable, "server of '" + system_ + "' does not answer")
                 .hint("Start it.");
@@ -78,7 +81,13 @@ class ScriptedEngine final : public engine::DataEngine {
             job.report(state);
         }
         if (!script_.need_base.empty()) {
-            job.need_base(script_.need_base);
+            job.need_base({script_.need_base, [](const repo::Manifest&) { return true; }});
+        }
+        if (script_.while_streaming) {
+            script_.while_streaming();
+        }
+        for (const engine::StreamState& state : script_.states_after) {
+            job.report(state);
         }
         if (script_.stream_error) {
             return script_.stream_error->clone();

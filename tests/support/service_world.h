@@ -31,7 +31,10 @@ struct EngineScript {
     std::optional<base::Error> silence;       // diagnose and plan_restore fail so
     std::vector<engine::StreamState> states;  // that a stream reports
     std::string need_base;  // why a stream asks for a new base; empty: it does not
-    std::optional<base::Error> stream_error;  // after that; nothing: it ends in good order
+    std::vector<engine::StreamState> states_after;  // that it reports when all of this is done
+    std::function<void()> while_streaming;          // after that, in the stream's thread
+    std::function<void()> during_backup;            // in whichever thread takes it
+    std::optional<base::Error> stream_error;        // after that; nothing: it ends in good order
     engine::StartReport started;
 
     std::atomic<int> backups = 0;
