@@ -129,9 +129,11 @@ TEST_F(StreamHoles, P1_ObjectsAreNotBelievedByTheirNames) {
         ASSERT_TRUE(wait_covered(1, flushed()));
         stop_receiver();
         const Lsn end{covered(1).to};
+        // What the spool has let go of is lost with the storage; without a spool the server has it.
+        const std::uint64_t rotten = spool == "spool-a" ? 1 : 2 * kMiB;
         const auto catalog = repository_.catalog();
         for (const auto& entry : catalog.entries()) {
-            if (entry.name.range.to == end.value) {
+            if (entry.name.range.to + rotten > end.value) {
                 overwrite(entry.name.text(), {});  // what a storage failure leaves
             }
         }
