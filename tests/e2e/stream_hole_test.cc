@@ -138,10 +138,12 @@ TEST_F(StreamHoles, P1_ObjectsAreNotBelievedByTheirNames) {
             }
         }
         const auto day = policy::ExpiryDay::parse("20991231").value();
+        std::vector<std::string> lies;
         for (const StreamRange& range :
              {StreamRange{1, 0, ~end.value}, StreamRange{1, end.value - 1, end.value + 9 * kMiB}}) {
             const repo::StreamName forged{StreamObject::Gathered, "prod", day, range};
             ASSERT_TRUE(ok(repository_.store->put(forged.text(), base::view("forged"))));
+            lies.push_back(forged.text());
         }
         receiver_.options.spool = dir_ / spool;
         receiver_.start();
@@ -150,6 +152,9 @@ TEST_F(StreamHoles, P1_ObjectsAreNotBelievedByTheirNames) {
         ASSERT_TRUE(eventually(
             [&] { return primary_.lsn("restart_lsn FROM pg_replication_slots") >= later; }));
         stop_receiver();
+        for (const std::string& name : lies) {
+            ASSERT_TRUE(ok(repository_.store->remove(name)));
+        }
         EXPECT_EQ(receiver_.bases(), "");
         expect_equal_to_files(primary_,
                               {1, repository_.catalog().ranges(1).front().from, later.value});
