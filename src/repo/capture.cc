@@ -32,6 +32,23 @@ struct Capture::Lane {
     std::vector<bool> changed;
 };
 
+namespace {
+
+std::vector<std::string> texts_of(std::span<const crypto::Recipient> recipients) {
+    std::vector<std::string> texts;
+    for (const crypto::Recipient& recipient : recipients) {
+        texts.push_back(recipient.text());
+    }
+    std::sort(texts.begin(), texts.end());
+    return texts;
+}
+
+bool is_damage(Code code) {
+    return code == Code::Corrupt || code == Code::NotFound;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Capture>> Capture::begin(Repository& repository, const HostKeys& host,
                                                 CaptureRequest request, base::Random& random,
                                                 const base::StopToken& stop,
@@ -46,8 +63,10 @@ Result<std::unique_ptr<Capture>> Capture::begin(Repository& repository, const Ho
                      "nothing without it");
     }
     const auto recipients = TRY(repository.recipients());
-    return std::unique_ptr<Capture>(
+    std::unique_ptr<Capture> capture(
         new Capture(repository, host, std::move(request), recipients, random, stop, progress));
+    TRY(capture->exclude_packs());
+    return capture;
 }
 
 Capture::Capture(Repository& repository, const HostKeys& host, CaptureRequest request,
@@ -62,12 +81,12 @@ Capture::Capture(Repository& repository, const HostKeys& host, CaptureRequest re
       backup_(make_backup_id(request_.start, random)),
       keys_(RepositoryKeys::derive(host.secret, repository.id())),
       session_(Session::begin(recipients, random)),
+      recipients_(texts_of(recipients)),
       next_pack_(0),
       uploader_(std::make_unique<Uploader>(repository.store(), 1, 1)) {
     if (request_.previous_manifest != nullptr && !request_.previous_manifest->packs.empty()) {
         next_pack_ = request_.previous_manifest->packs.rbegin()->first + 1;
     }
-    exclude_expiring_packs();
     for (std::size_t i = 0; i < request_.lanes; ++i) {
         lanes_.push_back(std::make_unique<Lane>(keys_.fingerprint));
         lanes_.back()->pending.reserve(kFrameSize);
@@ -78,17 +97,43 @@ Capture::Capture(Repository& repository, const HostKeys& host, CaptureRequest re
 
 Capture::~Capture() = default;
 
-// W1: whatever lies in a pack that expires before the new manifest must be written again.
-void Capture::exclude_expiring_packs() {
+// What lies in such a pack is written again, from the live plaintext: it expires before the new
+// backup does (W1), it was sealed for others than can open the new one, or it is not there any more
+// as it was.
+Result<> Capture::exclude_packs() {
     if (request_.previous_manifest == nullptr) {
-        return;
+        return {};
     }
+    if (request_.previous_manifest->recipients != recipients_) {
+        exclude_all_packs();
+        return {};
+    }
+    const auto there = TRY(packs_there().during("looking which packs are there"));
     for (const auto& [index, pack] : request_.previous_manifest->packs) {
         const auto expires = expiry_of(pack.object.name);
-        if (!expires || !policy::may_reference(*expires, request_.manifest_expires)) {
-            too_old_.insert(index);
+        const auto found = there.find(pack.object.name);
+        const bool whole = found != there.end() && found->second == pack.object.size;
+        if (!whole || !expires || !policy::may_reference(*expires, request_.manifest_expires)) {
+            unusable_.insert(index);
         }
     }
+    return {};
+}
+
+void Capture::exclude_all_packs() {
+    for (const auto& [index, pack] : request_.previous_manifest->packs) {
+        unusable_.insert(index);
+    }
+}
+
+Result<std::map<std::string, std::uint64_t>> Capture::packs_there() const {
+    std::map<std::string, std::uint64_t> there;
+    TRY(repository_.store().list(data_packs_prefix(request_.system),
+                                 [&there](const store::ObjectInfo& object) -> Result<> {
+                                     there.emplace(object.name, object.size);
+                                     return {};
+                                 }));
+    return there;
 }
 
 Result<> Capture::add_entry(FileMap entry) {
@@ -103,19 +148,42 @@ Result<std::shared_ptr<FileCapture>> Capture::add(FileMap meta, std::uint64_t si
                          !request_.rewrite.contains(file->meta.path) &&
                          request_.previous->has(file->meta.path);
     if (compare) {
-        const FileMap before = TRY(request_.previous->map(file->meta.path));
-        if (before.kind == EntryKind::File && before.size > 0) {
-            file->before_pages = locations_of(before);
-            file->before_size = before.size;
-            FingerprintList list = TRY(request_.previous->fingerprints(file->meta.path));
-            file->before_fingerprints = std::move(list.pages);
-            if (file->before_fingerprints.size() != file->before_pages.size()) {
-                return Error(Code::Corrupt, "the previous backup's fingerprints of '" +
-                                                file->meta.path + "' do not fit its map");
-            }
+        auto recalled = recall(*file);
+        if (!recalled && !is_damage(recalled.error().code())) {
+            return std::move(recalled).error();
+        }
+        if (!recalled) {  // comparing only saves work: without it, all of the file is stored
+            file->before_pages.clear();
+            file->before_fingerprints.clear();
+            file->before_size = 0;
+            const base::Lock lock(mutex_);
+            previous_damage_ = previous_damage_ ? std::move(previous_damage_)
+                                                : std::optional(recalled.error().clone());
         }
     }
     return file;
+}
+
+// What the previous backup knows of the file's pages.
+Result<> Capture::recall(FileCapture& file) {
+    const FileMap before = TRY(request_.previous->map(file.meta.path));
+    if (before.kind != EntryKind::File || before.size == 0) {
+        return {};
+    }
+    file.before_pages = locations_of(before);
+    file.before_size = before.size;
+    FingerprintList list = TRY(request_.previous->fingerprints(file.meta.path));
+    file.before_fingerprints = std::move(list.pages);
+    if (file.before_fingerprints.size() != file.before_pages.size()) {
+        return Error(Code::Corrupt, "the previous backup's fingerprints of '" + file.meta.path +
+                                        "' do not fit its map");
+    }
+    return {};
+}
+
+std::optional<Error> Capture::previous_damage() {
+    const base::Lock lock(mutex_);
+    return previous_damage_ ? std::optional(previous_damage_->clone()) : std::nullopt;
 }
 
 Result<> Capture::pages(std::size_t lane_number, FileCapture& file, std::uint64_t offset,
@@ -155,7 +223,7 @@ void Capture::compare(Lane& lane, FileCapture& file, std::uint64_t first_page, B
         const bool known =
             number < file.before_pages.size() && file.before_length_of(number) == page.size() &&
             file.before_fingerprints[number] == print && !file.before_pages[number].is_zero() &&
-            !too_old_.contains(file.before_pages[number].pack);
+            !unusable_.contains(file.before_pages[number].pack);
         if (known) {
             file.pages[number] = file.before_pages[number];
         } else {
@@ -337,7 +405,8 @@ Result<Manifest> Capture::manifest(base::Timestamp stopped, base::Json details) 
     m.engine = request_.engine;
     m.kind = request_.previous == nullptr ? BackupKind::Full : BackupKind::Incremental;
     m.start = request_.start;
-    m.stop = stopped;
+    m.stop =
+        request_.newest ? std::max(stopped, *request_.newest + std::chrono::seconds(1)) : stopped;
     m.expires = request_.manifest_expires;
     m.counts = counts_;
     m.counts.changed_bytes = progress_.bytes_changed.load();
@@ -353,10 +422,11 @@ Result<Manifest> Capture::manifest(base::Timestamp stopped, base::Json details) 
     }
     m.packs.insert(written_.begin(), written_.end());
     m.sessions.emplace(session_.id, session_.commitment);
+    m.recipients = recipients_;
     std::erase_if(m.packs, [this](const auto& pack)
                                LB_REQUIRES(mutex_) { return !used_.contains(pack.first); });
     for (const std::uint32_t index : used_) {
-        if (!m.packs.contains(index) || too_old_.contains(index)) {
+        if (!m.packs.contains(index) || unusable_.contains(index)) {
             return Error(Code::Bug, "a page lies in pack " + std::to_string(index) +
                                         ", which the backup may not reference");  // P2, W1
         }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -41,6 +42,9 @@ struct CaptureRequest {
         nullptr;  // the backup whose unchanged pages may be referenced; null: a full backup
     const Manifest* previous_manifest = nullptr;
     std::set<std::string> rewrite;  // paths stored anew although unchanged (rolling full)
+    // When the newest backup of the system stopped. The new one stops a second later at least:
+    // names tell the order of backups, in whole seconds, and the newest is whose name sorts last.
+    std::optional<base::Timestamp> newest{};
 };
 
 struct CaptureProgress {  // read from any thread at any time
@@ -83,6 +87,9 @@ class Capture {
     // A whole small file at once.
     Result<> add_small(std::size_t lane, FileMap meta, BytesView contents);
     void report_damage(DamagedPage page);  // thread-safe
+    // What could not be read of the previous backup, the first of it, if anything: the files that
+    // it tells of are stored whole. Any thread.
+    std::optional<base::Error> previous_damage();
 
     // Every lane at rest. Writes what is left, then the maps, then the manifest: after it returns,
     // the backup exists.
@@ -94,7 +101,10 @@ class Capture {
     Capture(Repository& repository, const HostKeys& host, CaptureRequest request,
             std::span<const crypto::Recipient> recipients, base::Random& random,
             const base::StopToken& stop, CaptureProgress& progress);
-    void exclude_expiring_packs();
+    Result<> exclude_packs();
+    void exclude_all_packs();
+    Result<std::map<std::string, std::uint64_t>> packs_there() const;
+    Result<> recall(FileCapture& file);
     Result<> store_changed(Lane& lane, FileCapture& file, std::uint64_t first_page, BytesView bytes,
                            const std::vector<bool>& changed);
     Result<> store_run(Lane& lane, FileCapture& file, std::uint64_t page, BytesView run);
@@ -117,8 +127,9 @@ class Capture {
     const std::string backup_;
     const RepositoryKeys keys_;
     const Session session_;
+    const std::vector<std::string> recipients_;  // of the session; ascending
     std::set<std::uint32_t>
-        too_old_;  // packs of the previous backup that expire too soon to be referenced (W1)
+        unusable_;  // packs of the previous backup that this one must not reference
     std::atomic<std::uint32_t> next_pack_;
     std::vector<std::unique_ptr<Lane>> lanes_;
     std::unique_ptr<MapWriter> maps_;
@@ -127,6 +138,7 @@ class Capture {
     std::set<std::uint32_t> used_ LB_GUARDED_BY(mutex_);
     std::vector<DamagedPage> damage_ LB_GUARDED_BY(mutex_);
     BackupCounts counts_ LB_GUARDED_BY(mutex_);
+    std::optional<base::Error> previous_damage_ LB_GUARDED_BY(mutex_);
     std::unique_ptr<Uploader> uploader_;  // last: its threads call back into what stands above
 };
 

@@ -84,6 +84,10 @@ Json sealed_part(const Manifest& m) {
         json.set("id", base::hex(id)).set("commitment", base::hex(commitment));
         sessions.push(std::move(json));
     }
+    Json recipients = Json::array();
+    for (const std::string& recipient : m.recipients) {
+        recipients.push(recipient);
+    }
     Json damage = Json::array();
     for (const DamagedPage& page : m.damage) {
         Json json = Json::object();
@@ -95,7 +99,8 @@ Json sealed_part(const Manifest& m) {
     json.set("start", base::format_time(m.start)).set("parent", m.parent);
     json.set("packs", std::move(packs))
         .set("maps", std::move(maps))
-        .set("sessions", std::move(sessions));
+        .set("sessions", std::move(sessions))
+        .set("recipients", std::move(recipients));
     json.set("counts", counts_json(m.counts))
         .set("damage", std::move(damage))
         .set("details", m.details);
@@ -246,6 +251,10 @@ Result<> parse_sessions(const Json& json, Manifest& m) {
         const auto id = TRY(hex_member<16>(item, "id"));
         const auto commitment = TRY(hex_member<32>(item, "commitment"));
         m.sessions.emplace(id, commitment);
+    }
+    const Json::Array* recipients = TRY(json.list("recipients"));
+    for (const Json& item : *recipients) {
+        m.recipients.emplace_back(item.as_text());
     }
     return {};
 }

@@ -59,6 +59,7 @@ struct Manifest {
     std::map<std::uint32_t, PackRef> packs;
     std::vector<PackRef> maps;                             // session is unused
     std::map<Id128, std::array<base::Byte, 32>> sessions;  // id -> commitment
+    std::vector<std::string> recipients;                   // who can open every session; ascending
     BackupCounts counts;
     std::vector<DamagedPage> damage;
     base::Json details = base::Json::object();  // the engine's own

@@ -115,8 +115,12 @@ bool is_writer_name(std::string_view file) {
 
 }  // namespace
 
+std::string data_packs_prefix(std::string_view system) {
+    return system_prefix(system) + "pack/";
+}
+
 std::string data_pack_name(std::string_view system, policy::ExpiryDay expires, const Id128& pack) {
-    return system_prefix(system) + "pack/" + expires.text() + "/" + base::hex(pack) + ".pack";
+    return data_packs_prefix(system) + expires.text() + "/" + base::hex(pack) + ".pack";
 }
 
 std::string map_pack_name(std::string_view system, policy::ExpiryDay expires, const Id128& pack) {

@@ -50,12 +50,33 @@ std::optional<repo::OpenedManifest> choose_parent(const Job& job, const std::str
     return std::move(newest).value();
 }
 
+constexpr auto kClockTolerance = std::chrono::minutes(5);
+
+// When the newest backup stopped, from its name. A clock that went far back would make the new one
+// look older than those before it, and expire too soon.
+Result<std::optional<base::Timestamp>> newest_stop(const Job& job, const std::string& system) {
+    const auto names = TRY(job.repository.repository->backups(system));
+    if (names.empty()) {
+        return std::optional<base::Timestamp>();
+    }
+    const base::Timestamp newest = names.back().stop;
+    const base::Timestamp now = job.installation.world().clock.now();
+    if (newest > now + kClockTolerance) {
+        return Error(Code::Refused, "this host's clock says " + base::human_time(now) +
+                                        ", but the newest backup stopped at " +
+                                        base::human_time(newest))
+            .hint("Set the clock ('timedatectl' shows it); then take the backup again.");
+    }
+    return std::optional(newest);
+}
+
 Result<repo::Manifest> back_up(const Job& job, const config::System& system,
                                BackupOutcome& outcome) {
     const World& world = job.installation.world();
     const SystemLock lock = TRY(SystemLock::take(world.files, job.installation.config().site.state,
                                                  system.name, world.clock));
     const auto engine = TRY(job.installation.engine(system));
+    const auto newest = TRY(newest_stop(job, system.name));
     repo::CaptureProgress progress;
     engine::BackupJob backup{*job.repository.repository,
                              job.host,
@@ -63,7 +84,8 @@ Result<repo::Manifest> back_up(const Job& job, const config::System& system,
                              choose_parent(job, system.name, outcome.notes),
                              progress,
                              outcome.notes,
-                             job.request.full};
+                             job.request.full,
+                             newest};
     job.watch(system.name, &progress);
     auto manifest = engine->backup(backup, world.context());
     job.watch(system.name, nullptr);
