@@ -5,6 +5,7 @@
 
 #include "postgres/internal/backup_source.h"
 #include "postgres/pg_control.h"
+#include "postgres/slots.h"
 #include "repo/rolling.h"
 
 // A backup of PostgreSQL, from connection to manifest. Tested by tests/e2e/backup_test.cc.
@@ -94,16 +95,49 @@ Result<> check_same_cluster(base::Files& files, base::Clock& clock, const std::s
     return {};
 }
 
+// Standbys, retired primaries and clones have the same system identifier, and often the same path,
+// as the server that answers. What tells them apart is a slot that we make on the server: its
+// directory appears in the server's own files, and in no other copy of them.
+class Locality {
+  public:
+    Locality(Connection& session, base::Random& random)
+        : session_(session), name_("lifeboat_" + base::hex(repo::random_id(random))) {}
+
+    // Conflict when `directory` is another server's.
+    Result<> check(base::Files& files, const std::string& directory) {
+        TRY(create_slot(session_, name_, SlotLife::Temporary)
+                .during("making a slot, which shows whose the data directory is"));
+        const bool ours =
+            TRY(base::exists(files, base::join(base::join(directory, "pg_replslot"), name_)));
+        if (!ours) {
+            TRY(drop_slot(session_, name_));
+            return Error(Code::Conflict, "'" + directory +
+                                             "' belongs to another server of this cluster than "
+                                             "the one that answers")
+                .hint(
+                    "Correct 'connection' so that it leads to the server of that directory, or "
+                    "set 'data_directory: none' to copy over the wire.");
+        }
+        return {};
+    }
+
+  private:
+    Connection& session_;
+    const std::string name_;
+};
+
 enum class Reader { Directory, Wire };
 
 // Reads the files where they are this server's and readable; asks the server otherwise, unless the
 // configuration insists.
 Result<Reader> choose_reader(const PostgresConfig& config, const engine::Context& context,
-                             const ServerFacts& facts, BackupDetails& details,
+                             const ServerFacts& facts, Locality& locality, BackupDetails& details,
                              std::vector<std::string>& notes) {
     if (config.read == PostgresConfig::Read::Wire) {
         return Reader::Wire;
     }
+    const bool insists =
+        config.read == PostgresConfig::Read::Directory || !config.data_directory.empty();
     if (!config.data_directory.empty()) {
         details.data_directory = config.data_directory;
     }
@@ -112,15 +146,17 @@ Result<Reader> choose_reader(const PostgresConfig& config, const engine::Context
         readable = check_same_cluster(context.files, context.clock, details.data_directory, facts);
     }
     if (readable) {
+        readable = locality.check(context.files, details.data_directory);
+    }
+    if (readable) {
         return Reader::Directory;
     }
-    if (config.read == PostgresConfig::Read::Directory ||
-        readable.error().code() == Code::Conflict) {
-        return std::move(readable)
-            .error()
-            .during("reading the data directory")
-            .hint(
-                "Run lifeboat as the owner of the data directory, or set 'data_directory: none'.");
+    if (insists) {
+        Error error = std::move(readable).error().during("reading the data directory");
+        return error.hint().empty() ? std::move(error).hint(
+                                          "Run lifeboat as the owner of the data "
+                                          "directory, or set 'data_directory: none'.")
+                                    : std::move(error);
     }
     notes.push_back("Copying over the wire: " + readable.error().message() + ".");
     return Reader::Wire;
@@ -139,6 +175,7 @@ repo::CaptureRequest capture_request(const engine::BackupJob& job, const Postgre
         policy::pack_expiry(request.start, job.policy.retention, job.policy.rolling);
     request.compression = job.policy.compression;
     request.lanes = std::max<std::size_t>(1, job.policy.workers);
+    request.newest = job.newest;
     if (previous != nullptr) {
         request.previous = previous;
         request.previous_manifest = &job.parent->manifest;
@@ -146,6 +183,38 @@ repo::CaptureRequest capture_request(const engine::BackupJob& job, const Postgre
                                               job.policy.rolling);
     }
     return request;
+}
+
+}  // namespace
+
+namespace {
+
+// The maps of the backup to compare with; nothing for a full one. A predecessor that cannot be used
+// is no reason to have no backup.
+Result<std::unique_ptr<repo::MapIndex>> open_previous(engine::BackupJob& job) {
+    std::unique_ptr<repo::MapIndex> previous;
+    if (!job.parent) {
+        return previous;
+    }
+    auto opened = repo::MapIndex::open(job.repository.store(), job.repository.id(), *job.parent);
+    if (opened) {
+        return opened;
+    }
+    if (opened.error().code() != Code::Corrupt && opened.error().code() != Code::NotFound) {
+        return opened;
+    }
+    job.notes.push_back("Taking a full backup: the maps of backup '" + job.parent->manifest.backup +
+                        "' are damaged: " + opened.error().message() +
+                        ". 'lifeboat repo check' says more.");
+    job.parent.reset();
+    return previous;
+}
+
+Result<base::Timestamp> server_clock(Connection& session) {
+    const QueryResult rows = TRY(session.query(
+        "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS micros"));
+    const std::int64_t micros = TRY(rows.integer(0, "micros"));
+    return base::from_unix_micros(micros);
 }
 
 }  // namespace
@@ -161,19 +230,24 @@ Result<repo::Manifest> take_backup(const PostgresConfig& config, engine::BackupJ
     if (job.full) {
         job.parent.reset();
     }
-    const Reader reader = TRY(choose_reader(config, context, facts, details, job.notes));
-
-    std::unique_ptr<repo::MapIndex> previous;
-    if (job.parent) {
-        previous =
-            TRY(repo::MapIndex::open(job.repository.store(), job.repository.id(), *job.parent));
-    }
+    Locality locality(session, context.random);
+    const Reader reader = TRY(choose_reader(config, context, facts, locality, details, job.notes));
+    const std::unique_ptr<repo::MapIndex> previous = TRY(open_previous(job));
     const auto capture = TRY(repo::Capture::begin(
         job.repository, job.host, capture_request(job, config, context, previous.get()),
         context.random, context.stop, job.progress));
     BackupRun run{config, job, context, session, facts, *capture, details};
     TRY(reader == Reader::Directory ? read_directory(run) : read_wire(run));
-    return std::move(*capture).commit(context.clock.now(), details.to_json());
+    if (const auto damage = capture->previous_damage()) {
+        job.notes.push_back(
+            "The previous backup is damaged; what it could not be compared with was "
+            "stored whole: " +
+            damage->message() + ". 'lifeboat repo check' says more.");
+    }
+    // A point in time is told in the server's clock: a backup must not claim to have stopped before
+    // what it holds.
+    const base::Timestamp there = TRY(server_clock(session));
+    return std::move(*capture).commit(std::max(there, context.clock.now()), details.to_json());
 }
 
 }  // namespace lifeboat::postgres

@@ -15,6 +15,12 @@ Json BackupDetails::to_json() const {
         json.set("oid", space.oid).set("path", space.path).set("in_place", space.in_place);
         spaces.push(std::move(json));
     }
+    Json created = Json::array();
+    for (const CreatedTablespace& space : created_tablespaces) {
+        Json json = Json::object();
+        json.set("oid", space.oid).set("path", space.path);
+        created.push(std::move(json));
+    }
     Json kept = Json::object();
     for (const auto& [name, value] : settings) {
         kept.set(name, value);
@@ -39,6 +45,7 @@ Json BackupDetails::to_json() const {
         .set("version_directory", version_directory)
         .set("data_directory", data_directory);
     json.set("tablespaces", std::move(spaces))
+        .set("created_tablespaces", std::move(created))
         .set("settings", std::move(kept))
         .set("outside_files", std::move(outside));
     return json;
@@ -75,6 +82,13 @@ Result<> parse_tablespaces(const Json& json, BackupDetails& d) {
         space.path = TRY(item.text("path"));
         space.in_place = TRY(item.boolean("in_place"));
         d.tablespaces.push_back(std::move(space));
+    }
+    const Json::Array* created = TRY(json.list("created_tablespaces"));
+    for (const Json& item : *created) {
+        CreatedTablespace space;
+        TRY(integer_member(item, "oid", space.oid));
+        space.path = TRY(item.text("path"));
+        d.created_tablespaces.push_back(std::move(space));
     }
     return {};
 }

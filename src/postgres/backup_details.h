@@ -17,6 +17,11 @@ struct TablespaceDetails {
     bool in_place = false;  // a directory inside pg_tblspc, not a link
 };
 
+struct CreatedTablespace {
+    std::uint32_t oid = 0;
+    std::string path;
+};
+
 struct BackupDetails {
     std::uint64_t system_identifier = 0;
     int version = 0;  // 150004
@@ -36,6 +41,8 @@ struct BackupDetails {
     std::string version_directory;  // "PG_15_202209061"
     std::string data_directory;     // where it was
     std::vector<TablespaceDetails> tablespaces;
+    // That the backup's own WAL makes: a server which replays it links `path`, wherever it runs.
+    std::vector<CreatedTablespace> created_tablespaces;
     std::map<std::string, std::string>
         settings;  // those that matter when it starts elsewhere (T24), and wal_level
     std::vector<std::string> outside_files;  // configuration files that lay outside the data

@@ -1,4 +1,5 @@
 #include "postgres/backup_session.h"
+#include "postgres/backup_wal.h"
 #include "postgres/directory_copy.h"
 #include "postgres/internal/backup_source.h"
 #include "postgres/pg_control.h"
@@ -76,6 +77,7 @@ Error missing_segment(const std::string& name, Error error) {
 // The segments from start to stop, so that the backup stands on its own feet (T10).
 Result<> copy_wal(BackupRun& run) {
     const SegmentSize size = run.facts.wal_segment;
+    BackupWal wal(run.details);
     for (std::uint64_t number = size.number_at(run.details.start);
          number <= size.number_before(run.details.stop); ++number) {
         const std::string name = segment_name(run.details.timeline, number, size);
@@ -89,12 +91,14 @@ Result<> copy_wal(BackupRun& run) {
                 name,
                 Error(Code::Corrupt, "it has " + std::to_string(contents->size()) + " bytes"));
         }
+        TRY(wal.feed(size.start_of(number), *contents)
+                .during("reading WAL segment '" + name + "'"));
         repo::FileMap meta;
         meta.path = join("pg_wal", name);
         meta.mode = 0600;
         TRY(run.capture.add_small(0, std::move(meta), *contents));
     }
-    return {};
+    return wal.finish();
 }
 
 CopyRules copy_rules(const BackupRun& run) {

@@ -1,6 +1,7 @@
 #include <atomic>
 
 #include "base/workers.h"
+#include "postgres/backup_wal.h"
 #include "postgres/base_backup_stream.h"
 #include "postgres/internal/backup_source.h"
 #include "postgres/pg_control.h"
@@ -209,6 +210,7 @@ Result<> copy_wal(BackupRun& run, Connection& session, const std::string& slot) 
     const std::uint64_t last = size.number_before(run.details.stop);
     auto stream =
         TRY(ReplicationStream::start(session, {size.start_of(first), run.details.timeline, slot}));
+    BackupWal wal(run.details);
     Bytes segment;
     for (std::uint64_t number = first; number <= last; ++number) {
         const Lsn end = size.start_of(number + 1);
@@ -230,13 +232,14 @@ Result<> copy_wal(BackupRun& run, Connection& session, const std::string& slot) 
                                           std::min<std::uint64_t>(segment.size(), size.bytes())));
         segment.erase(segment.begin(), segment.begin() + static_cast<std::ptrdiff_t>(whole.size()));
         whole.resize(size.bytes());
+        TRY(wal.feed(size.start_of(number), whole));
         repo::FileMap meta;
         meta.path = base::join("pg_wal", segment_name(run.details.timeline, number, size));
         meta.mode = 0600;
         TRY(run.capture.add_small(0, std::move(meta), whole));
     }
     session.close();  // the rest of the stream is not ours
-    return {};
+    return wal.finish();
 }
 
 }  // namespace

@@ -34,6 +34,9 @@ Result<std::vector<TablespaceMade>> created_by_wal(const PostgresPlan& plan) {
     const BackupDetails& d = plan.details;
     const std::vector<TablespaceLink> map = TRY(parse_tablespace_map(d.tablespace_map));
     std::vector<TablespaceMade> out = plan.tablespaces;
+    for (const CreatedTablespace& space : d.created_tablespaces) {
+        out.push_back({d.start, space.oid, space.path});
+    }
     for (const TablespaceDetails& space : d.tablespaces) {
         const bool mapped = std::any_of(map.begin(), map.end(), [&](const TablespaceLink& line) {
             return line.oid == space.oid;
