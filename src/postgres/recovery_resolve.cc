@@ -59,19 +59,18 @@ class Resolver {
     ResolvedTarget out_;
 };
 
-// A record of time t lies in an object that was captured at t or later: both are the server's
-// clock.
+// The first piece that may hold a later commit. An object's `captured` is no help: it says of how
+// long ago its bytes are at least, and a skipped commit would mean to recover too far. So a piece
+// without a summary may hold anything.
 std::optional<std::size_t> Resolver::first_after(base::Timestamp time) const {
-    if (survey_.pieces.empty() || survey_.pieces.back().captured < time) {
-        return std::nullopt;
-    }
-    const auto later = [&](const WalPiece& piece) {
-        return piece.captured > time || (piece.summary && piece.summary->latest_commit &&
-                                         *piece.summary->latest_commit > time);
+    const auto is_later = [&](const WalSummary& summary) {
+        return summary.latest_commit && *summary.latest_commit > time;
     };
-    const auto found = std::find_if(survey_.pieces.begin(), survey_.pieces.end(), later);
-    const auto index = static_cast<std::size_t>(found - survey_.pieces.begin());
-    return std::min(index, survey_.pieces.size() - 1);
+    const bool reached =
+        std::any_of(survey_.pieces.begin(), survey_.pieces.end(), [&](const WalPiece& piece) {
+            return piece.captured >= time || (piece.summary && is_later(*piece.summary));
+        });
+    return reached ? std::optional(first_with(is_later)) : std::nullopt;
 }
 
 std::optional<std::size_t> Resolver::holder_of(Lsn at) const {

@@ -96,6 +96,17 @@ std::vector<WalPiece> plan_pieces(const repo::StreamCatalog& catalog,
     return out;
 }
 
+void doubt_broken_links(std::vector<WalPiece>& pieces) {
+    std::optional<Lsn> last;  // start of the last record that a summary tells of
+    for (WalPiece& piece : pieces) {
+        const std::optional<Lsn> before = last;
+        last = piece.summary ? std::optional(piece.summary->last) : std::nullopt;
+        if (piece.summary && before && piece.summary->before > *before) {
+            piece.summary.reset();
+        }
+    }
+}
+
 TimelineId WalSurvey::timeline_at(Lsn at) const {
     for (const TimelineSpan& span : way) {
         if (!span.end.is_set() || at < span.end) {
@@ -239,6 +250,7 @@ Result<WalSurvey> survey_way(repo::Repository& repository, const repo::StreamCat
         piece.captured = surveyor.of(piece.entry).captured;
         piece.summary = surveyor.of(piece.entry).summary;
     }
+    doubt_broken_links(survey.pieces);
     for (const Entry* entry : surveyor.flawed()) {
         survey.passed_over.push_back("Passed over: " + surveyor.of(entry).flaw + ".");
     }

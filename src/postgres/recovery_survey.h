@@ -37,6 +37,11 @@ std::vector<WalPiece> plan_pieces(const repo::StreamCatalog& catalog,
                                   SegmentSize segment,
                                   const std::vector<const repo::StreamCatalog::Entry*>& except);
 
+// Pure: takes the summary from every piece before whose first record another one lies that no
+// summary tells of: one that begins in the object before and ends in this one, where each was read
+// by itself.
+void doubt_broken_links(std::vector<WalPiece>& pieces);
+
 struct WalSurvey {
     std::vector<TimelineSpan>
         way;                       // from the backup's start to the open end of the target timeline
