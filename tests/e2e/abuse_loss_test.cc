@@ -78,8 +78,11 @@ class AbuseLoss : public Abuse {
     // The postmaster and all of its children, in one breath, and then their files.
     static void lose_the_server() {
         const std::string pid_file = cluster().host("data/postmaster.pid");
-        cli().shell("pid=$(head -1 " + pid_file + "); kill -9 $pid $(pgrep -P $pid)");
-        std::this_thread::sleep_for(50ms);
+        // Until nothing is left of it: as long as init has not looked after the dead, its number
+        // stands for a running postmaster to the next one on the same socket.
+        cli().shell(
+            "pid=$(head -1 " + pid_file + "); all=\"$pid $(pgrep -P $pid)\"; kill -9 $all; " +
+            "for one in $all; do while kill -0 $one 2>/dev/null; do sleep 0.02; done; done");
         cli().shell("rm -rf --one-file-system " + cluster().host("data"));
     }
 
