@@ -47,10 +47,12 @@ Result<> check_unfinished(Installation& installation, const InitRequest& request
 Result<> check_outcome(const BackupReport& report, const std::string& config_file) {
     for (const BackupOutcome& outcome : report.outcomes) {
         if (outcome.error) {
+            const bool stopped = outcome.error->code() == base::Code::Cancelled;
+            const std::string said = stopped ? "It was stopped on request." : outcome.error->hint();
             return outcome.error->clone().hint(
-                "Everything else is set up; when this is mended, "
-                "type: lifeboat --config " +
-                config_file + " backup");
+                said + (said.empty() ? "" : " ") + "Everything else is set up; " +
+                (stopped ? "for the backup," : "when this is mended,") +
+                " type: lifeboat --config " + config_file + " backup");
         }
     }
     return {};
