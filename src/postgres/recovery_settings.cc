@@ -41,6 +41,23 @@ std::string minimum_settings(const Parameters& p) {
     return out;
 }
 
+constexpr std::string_view kTitle = "# Recovery by lifeboat from backup '";
+constexpr std::string_view kMinimumsTitle =
+    "# At least what the servers had that wrote this WAL.\n";
+
+// The name that a line of postgresql.conf sets, in lower case; empty for comments and blanks.
+std::string name_set_by(std::string_view line) {
+    std::string name;
+    for (const char c : line.substr(std::min(line.find_first_not_of(" \t"), line.size()))) {
+        const bool part = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.';
+        if (!part) {
+            break;
+        }
+        name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    return name;
+}
+
 }  // namespace
 
 std::string quote_setting(std::string_view value) {
@@ -67,7 +84,7 @@ std::string restore_command(std::string_view fetch_command) {
 
 std::string recovery_settings(const PostgresPlan& plan, std::string_view fetch_command,
                               const std::vector<std::pair<std::string, std::string>>& pinned) {
-    std::string out = "\n# Recovery by lifeboat from backup '" + plan.backup +
+    std::string out = "\n" + std::string(kTitle) + plan.backup +
                       "'. These lines matter while recovery.signal exists.\n";
     out += assign("restore_command", restore_command(fetch_command));
     out += assign("recovery_target_timeline", timeline_setting(plan));
@@ -83,10 +100,28 @@ std::string recovery_settings(const PostgresPlan& plan, std::string_view fetch_c
                ? assign("recovery_target_lsn", "") + assign("recovery_target", "immediate")
                : assign("recovery_target", "") +
                      assign("recovery_target_lsn", format_lsn(plan.stop.record.start));
-    out += "# At least what the servers had that wrote this WAL.\n" + assign("hot_standby", "on") +
-           minimum_settings(plan.minimums);
+    out += kMinimumsTitle;
+    out += assign("hot_standby", "on") + minimum_settings(plan.minimums);
     for (const auto& [name, value] : pinned) {
         out += assign(name, value);
+    }
+    return out;
+}
+
+std::string without_recovery(std::string_view text) {
+    std::string out;
+    bool ours = false;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find('\n'), text.size() - 1) + 1;
+        const std::string_view line = text.substr(0, end);
+        text.remove_prefix(end);
+        ours = (ours || line.starts_with(kTitle)) && line != kMinimumsTitle;
+        const std::string name = name_set_by(line);
+        const bool over = line.starts_with(kTitle) || name == "restore_command" ||
+                          name.starts_with("recovery_target");
+        if (!ours || !over) {
+            out += line;
+        }
     }
     return out;
 }
@@ -238,19 +273,6 @@ namespace {
 constexpr std::array<std::string_view, 8> kPointElsewhere = {
     "data_directory",       "hba_file", "ident_file",  "external_pid_file",
     "stats_temp_directory", "include",  "include_dir", "include_if_exists"};
-
-// The name that a line of postgresql.conf sets, in lower case; empty for comments and blanks.
-std::string name_set_by(std::string_view line) {
-    std::string name;
-    for (const char c : line.substr(std::min(line.find_first_not_of(" \t"), line.size()))) {
-        const bool part = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.';
-        if (!part) {
-            break;
-        }
-        name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    }
-    return name;
-}
 
 }  // namespace
 

@@ -24,6 +24,12 @@ std::string restore_command(std::string_view fetch_command);
 std::string recovery_settings(const PostgresPlan& plan, std::string_view fetch_command,
                               const std::vector<std::pair<std::string, std::string>>& pinned = {});
 
+// `text` of postgresql.auto.conf once recovery is over: without the target and the restore_command
+// of recovery_settings(). A replica or a copy made of the server would take both for its own, and
+// refuse a stop before its own beginning. Everything else stays, the minimums too: a transaction
+// that was prepared needs its place.
+std::string without_recovery(std::string_view text);
+
 // (old absolute directory -> new one), as a person gave it.
 using Remap = std::vector<std::pair<std::string, std::string>>;
 

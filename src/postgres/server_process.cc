@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "base/fd.h"
+#include "postgres/recovery_settings.h"
 #include "postgres/timeline.h"
 
 // Tested by server_process_test.cc and tests/e2e/recovery_test.cc.
@@ -274,6 +275,30 @@ std::string judge_recovery_end(const RecoveryEnd& end, const PostgresPlan& plan)
     return "recovery ended at " + format_lsn(end.at) + " on timeline " + std::to_string(end.from) +
            " (" + end.reason + "), not at " + format_lsn(plan.end) + " on timeline " +
            std::to_string(plan.timeline());
+}
+
+// ---- Afterwards
+// -----------------------------------------------------------------------------------------------
+
+Result<> forget_recovery(base::Files& files, const std::string& target) {
+    const std::string path = join(target, "postgresql.auto.conf");
+    const std::string fresh = path + ".tmp";  // as the server itself calls it: left out of a copy
+    const bool there = TRY(base::exists(files, path));
+    if (!there) {
+        return {};
+    }
+    const base::FileStat stat = TRY(files.stat(path));
+    const base::Bytes bytes = TRY(base::read_file(files, path));
+    const std::string left = without_recovery(base::text(bytes));
+    if (left == base::text(bytes)) {
+        return {};
+    }
+    TRY(base::write_durably(files, fresh, base::view(left), base::Replace::Yes, stat.mode));
+    if (::geteuid() == 0) {
+        TRY(files.set_owner(fresh, stat.uid, stat.gid));
+    }
+    TRY(files.rename(fresh, path, base::Replace::Yes));
+    return files.sync_directory(target);
 }
 
 }  // namespace lifeboat::postgres

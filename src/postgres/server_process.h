@@ -82,6 +82,10 @@ Result<RecoveryEnd> read_recovery_end(base::Files& files, const std::string& tar
 // Empty when it is where the plan wanted it; else a sentence.
 std::string judge_recovery_end(const RecoveryEnd& end, const PostgresPlan& plan);
 
+// Takes the recovery's own lines out of `target`'s postgresql.auto.conf (see without_recovery),
+// once recovery is over. Atomic and durable; the file keeps its owner.
+Result<> forget_recovery(base::Files& files, const std::string& target);
+
 // See DataEngine::start. The server runs as the owner of the target and is left running; on any
 // failure it is stopped.
 struct StartContext {

@@ -53,6 +53,7 @@ class Starter {
             return std::move(outcome).error();
         }
         TRY(check_end());
+        forget();
         validate();
         server_->detach();
         return std::move(report_);
@@ -71,6 +72,7 @@ class Starter {
     Error gave_up();
     void stop();
     Result<> check_end();
+    void forget();
     void validate();
     std::optional<PidFile> pid_file() const;
     std::string log_tail() const;
@@ -282,6 +284,17 @@ Result<> Starter::check_end() {
     report_.point = format_lsn(end->at) + " on timeline " + std::to_string(end->from) +
                     "; the server goes on as timeline " + std::to_string(end->new_timeline);
     return {};
+}
+
+// The server is as it should be; that others made of it may not start is a finding.
+void Starter::forget() {
+    const auto forgotten = forget_recovery(files_, target());
+    if (!forgotten) {
+        report_.findings.push_back("'" + join(target(), "postgresql.auto.conf") +
+                                   "' still has the target of this recovery, at which a replica of "
+                                   "this server would stop: " +
+                                   forgotten.error().message() + ".");
+    }
 }
 
 void Starter::validate() {

@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "postgres/server_process.h"
 
 // Tested by wal_feeder_test.cc and tests/e2e/recovery_test.cc.
 //
@@ -462,7 +463,9 @@ Result<> run_resident_feeder(const ResidentRequest& request, repo::Repository& r
     while (!stop.requested() && feeder->idle() < request.idle_limit) {
         const bool recovering = TRY(base::exists(files, join(request.target, "recovery.signal")));
         if (!recovering) {
-            break;
+            // A replica keeps its restore_command.
+            const bool follows = TRY(base::exists(files, join(request.target, "standby.signal")));
+            return follows ? Result<>() : forget_recovery(files, request.target);
         }
         clock.sleep_for(std::chrono::milliseconds(500));
     }

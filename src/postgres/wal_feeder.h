@@ -145,7 +145,8 @@ struct ResidentRequest {
 };
 
 // A feeder as a process of its own ('lifeboat wal-feed'): serves until the server has left
-// recovery, nobody asks any more, or a stop. Refused when `repository` is not the one of the plan.
+// recovery, whose settings it then takes away (forget_recovery), nobody asks any more, or a stop.
+// Refused when `repository` is not the one of the plan.
 Result<> run_resident_feeder(const ResidentRequest& request, repo::Repository& repository,
                              repo::ReaderKeys& keys, base::Files& files, base::Clock& clock,
                              const base::StopToken& stop);

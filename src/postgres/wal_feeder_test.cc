@@ -327,5 +327,28 @@ TEST(ResidentFeeder, ServesOnlyTheRepositoryOfItsPlan) {
     EXPECT_TRUE(ok(run())) << "no recovery.signal: recovery is over, and so is the feeder";
 }
 
+TEST(ResidentFeeder, TakesTheTargetAwayOnceRecoveryIsOver) {
+    FeederWorld world;
+    base::StopToken stop;
+    auto reader = test::RepoKeys().reader();
+    const std::string settings = "postgresql.auto.conf";
+    const std::string before =
+        "\n# Recovery by lifeboat from backup 'b'.\nrecovery_target = 'immediate'\nport = '7'\n";
+    ASSERT_TRUE(ok(world.write(settings, base::view(before))));
+    ASSERT_TRUE(
+        ok(world.write(std::string(kFeedPlanFile), base::view(world.plan().to_json().dump()))));
+    const auto left = [&] {
+        EXPECT_TRUE(
+            ok(run_resident_feeder({world.data.path(), std::chrono::seconds(1)}, *world.repository,
+                                   reader, base::real_files(), base::system_clock(), stop)));
+        const auto bytes = base::read_file(base::real_files(), world.data / settings);
+        return bytes ? std::string(base::text(*bytes)) : "";
+    };
+    ASSERT_TRUE(ok(world.write("standby.signal", {})));
+    EXPECT_EQ(left(), before) << "it became a replica";
+    ASSERT_TRUE(ok(base::real_files().remove(world.data / "standby.signal")));
+    EXPECT_EQ(left(), "\nport = '7'\n");
+}
+
 }  // namespace
 }  // namespace lifeboat::postgres
