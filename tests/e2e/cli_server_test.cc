@@ -103,6 +103,20 @@ TEST_F(CliServers, AStreamWaitsForAServerThatRefusesAndSaysSoOnce) {
     EXPECT_THAT(done.output, HasSubstr("stopped"));
 }
 
+// B1: a standby, a retired primary or a copy has the same identifier, and its files may lag.
+TEST_F(CliServers, T18_FilesOfAnotherMemberOfTheClusterAreNotReadInTheServersPlace) {
+    cluster().tool("pg_basebackup", {"-h", cluster().inside(""), "-U", "postgres", "-D",
+                                     cluster().inside("member"), "-X", "none", "-c", "fast"});
+    const std::size_t before = backups();
+    const std::string config = cli().variant(
+        "member.yaml", {{"    connection:",
+                         "    data_directory: " + cluster().host("member") + "\n    connection:"}});
+    expect_refusal(cli().run({"--config", config, "backup"}), 1,
+                   "belongs to another server of this cluster than the one that answers",
+                   "data_directory: none");
+    EXPECT_EQ(backups(), before);
+}
+
 // T18: a connection that leads elsewhere by mistake must not become the newest state of a system.
 TEST_F(CliServers, AnotherClusterIsNotStoredUnderThisSystemsName) {
     const std::string host = host_of(cli().read("lifeboat.yaml"));
