@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "postgres/wal_reader.h"
 #include "repo/map_index.h"
 #include "repo/pack_source.h"
 
@@ -59,19 +60,36 @@ std::vector<TablespaceMade> once_each(const std::vector<TablespaceMade>& made) {
     return out;
 }
 
-// The contents of a small captured file.
-Result<std::string> read_captured(repo::MapIndex& index, repo::PackSource& source,
-                                  const std::string& path) {
+// The contents of a captured file of at most `limit` bytes.
+Result<base::Bytes> read_captured(repo::MapIndex& index, repo::PackSource& source,
+                                  const std::string& path, std::uint64_t limit) {
     const repo::FileMap map = TRY(index.map(path));
-    if (map.size > kLongestConfiguration) {
-        return Error(Code::Corrupt,
-                     "the captured '" + path + "' is too large to be a configuration file");
+    if (map.size > limit) {
+        return Error(Code::Corrupt, "the captured '" + path + "' is too large to be what it says");
     }
     base::Bytes bytes(map.size);
     TRY(repo::PageReader(source)
             .read(map.runs, bytes)
             .during("reading the captured '" + path + "'"));
-    return std::string(base::text(bytes));
+    return bytes;
+}
+
+// The last record that begins before `stop`, as far as the WAL in `bytes`, from `from` on, tells.
+Result<RecordSpan> last_record_before(Lsn stop, const BackupDetails& details, SegmentSize size,
+                                      Lsn from, base::BytesView bytes) {
+    WalReaderOptions options;
+    options.segment_size = size;
+    options.major = details.major();
+    options.system_identifier = details.system_identifier;
+    WalReader reader(options);
+    // What the server wrote behind the page of `stop` while it was copied is not looked at.
+    const std::uint64_t wanted = (stop.value + kWalPage - 1) / kWalPage * kWalPage - from.value;
+    TRY(reader.feed(from, bytes.first(std::min<std::uint64_t>(bytes.size(), wanted))));
+    RecordSpan last;
+    while (reader.next() == WalStep::Record && reader.record().start < stop) {
+        last = {reader.record().start, reader.record().end};
+    }
+    return last;
 }
 
 class Composer {
@@ -90,6 +108,7 @@ class Composer {
 
   private:
     Result<> add_outside_files(PostgresPlan& plan);
+    Result<RecordSpan> last_of_backup();
     std::string point_text(const PostgresPlan& plan) const;
     std::vector<std::string> sentences(const PostgresPlan& plan) const;
     base::Json details(const PostgresPlan& plan) const;
@@ -116,6 +135,9 @@ Result<engine::RecoveryPlan> Composer::run(const WalSurvey& survey) {
     // behind it may be applied.
     plan->stop.immediate = !found_.record;
     plan->stop.record = found_.record.value_or(RecordSpan{});
+    if (plan->stop.immediate && plan->details.from_standby) {
+        plan->stop.record = TRY(last_of_backup().during("reading the backup's own WAL"));
+    }
     plan->last_commit = found_.last_commit;
     plan->minimums =
         largest(parameters_of(candidate_.details), found_.parameters.value_or(Parameters{}));
@@ -139,6 +161,35 @@ Result<engine::RecoveryPlan> Composer::run(const WalSurvey& survey) {
     return out;
 }
 
+// A server that is to stop at the first consistent moment notices that it is there when it reads
+// the next record. Behind a backup of a primary there always is one, the switch to the next
+// segment; the backup of a standby may end where all WAL ends, and then the server finds its target
+// never reached. So there the last record is named. Not set where none can be made out.
+Result<RecordSpan> Composer::last_of_backup() {
+    const BackupDetails& d = candidate_.details;
+    const SegmentSize size = TRY(SegmentSize::of(d.wal_segment_size));
+    const auto index =
+        TRY(repo::MapIndex::open(repository_.store(), repository_.id(), candidate_.opened));
+    repo::PackSource source(repository_.store(), repository_.id(), candidate_.opened.manifest,
+                            keys_);
+    base::Bytes wal;
+    // Backwards: only a record that spans segments needs more than the last one.
+    for (std::uint64_t number = size.number_before(d.stop);; --number) {
+        const std::string path = base::join("pg_wal", segment_name(d.timeline, number, size));
+        base::Bytes more = TRY(read_captured(*index, source, path, size.bytes()));
+        more.insert(more.end(), wal.begin(), wal.end());
+        wal = std::move(more);
+        const RecordSpan last =
+            TRY(last_record_before(d.stop, d, size, size.start_of(number), wal));
+        if (last.end >= d.stop) {
+            return last;
+        }
+        if (number <= size.number_at(d.start)) {
+            return RecordSpan{};
+        }
+    }
+}
+
 // Debian keeps the configuration in /etc: a restored directory must start without it.
 Result<> Composer::add_outside_files(PostgresPlan& plan) {
     if (candidate_.details.outside_files.empty()) {
@@ -153,8 +204,9 @@ Result<> Composer::add_outside_files(PostgresPlan& plan) {
         const std::string name = base::file_name_of(original);
         const std::string path = base::join(kConfigDirectory, name);
         if (index->has(path)) {
-            std::string contents = TRY(read_captured(*index, source, path));
-            plan.outside.push_back({name, original, std::move(contents)});
+            const base::Bytes contents =
+                TRY(read_captured(*index, source, path, kLongestConfiguration));
+            plan.outside.push_back({name, original, std::string(base::text(contents))});
         }
     }
     return {};

@@ -31,8 +31,9 @@ struct OutsideFile {
 
 // How far recovery goes, as a server is told.
 struct RecoveryStop {
-    bool immediate = false;  // at the first consistent moment; `record` is not set
-    RecordSpan record;       // else: the last record that is applied
+    bool immediate = false;  // at the first consistent moment
+    // The last record that is applied. Not set when immediate, but for a standby's backup.
+    RecordSpan record;
 };
 
 // What plan_recovery decided, for landing(), the feeder and start(). Immutable.

@@ -96,7 +96,7 @@ std::string recovery_settings(const PostgresPlan& plan, std::string_view fetch_c
          {"recovery_target_name", "recovery_target_time", "recovery_target_xid"}) {
         out += assign(other, "");
     }
-    out += plan.stop.immediate
+    out += plan.stop.immediate && !plan.stop.record.end.is_set()
                ? assign("recovery_target_lsn", "") + assign("recovery_target", "immediate")
                : assign("recovery_target", "") +
                      assign("recovery_target_lsn", format_lsn(plan.stop.record.start));

@@ -55,6 +55,14 @@ TEST(RecoverySettings, ABackupAloneStopsAtTheFirstConsistentMoment) {
     EXPECT_TRUE(has_line(text, "recovery_target_lsn = ''"));
 }
 
+TEST(RecoverySettings, ABackupAloneOfAStandbyStopsAtItsLastRecord) {
+    PostgresPlan plan = small_plan();
+    plan.stop.immediate = true;
+    const std::string text = recovery_settings(plan, "x");
+    EXPECT_TRUE(has_line(text, "recovery_target = ''"));
+    EXPECT_TRUE(has_line(text, "recovery_target_lsn = '0/30000C8'"));
+}
+
 TEST(RecoverySettings, NameATimelineOnlyIfItsHistoryCanBeFound) {
     PostgresPlan plan = small_plan();
     plan.details.timeline = 3;
