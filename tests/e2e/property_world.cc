@@ -352,7 +352,7 @@ PropertyWorld::Running PropertyWorld::start_restored(const std::vector<std::stri
     std::vector<std::string> words = {"restore",    "main",
                                       "--target",   cluster_.inside("restored"),
                                       "--identity", cluster_.inside("recovery-1.key")};
-    if (!space_.empty()) {
+    if (!space_.empty() && std::find(more.begin(), more.end(), "--tablespace") == more.end()) {
         words.insert(words.end(), {"--tablespace", cluster_.inside("away") + "=" +
                                                        cluster_.inside("restored_away")});
     }

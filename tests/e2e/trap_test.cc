@@ -152,6 +152,74 @@ TEST_F(Trap, T18_AnotherClusterUnderTheSameNameIsRefused) {
     EXPECT_EQ(world().ask(restored, "SELECT k FROM mine"), "7") << "the first is as it was";
 }
 
+// A replica takes its settings from the server that it is made of: a target among them would end
+// its recovery at once.
+TEST_F(Trap, T25_AServerThatRecoveredCanBeFollowed) {
+    ask("CREATE TABLE t AS SELECT 7 AS k");
+    back_up();
+    const auto replica_of = [&](const std::string& primary, const std::string& name, int port) {
+        world().cluster().tool(
+            "pg_basebackup",
+            {"-D", path(name), "-h", path(primary), "-p", std::to_string(port - 1), "-R", "-X",
+             "stream", "-c", "fast", "-T", path("restored_away") + "=" + path(name + "_away")});
+        world().cluster().append(
+            name + "/postgresql.auto.conf",
+            "port=" + std::to_string(port) + "\nunix_socket_directories='" + path(name) + "'");
+        world().start_by_hand(name);
+        return PropertyWorld::Running{path(name), port, {}};
+    };
+    for (const Start start : {Start::ByLifeboat, Start::ByHand}) {
+        const PropertyWorld::Running restored = world().start_restored({"--immediate"}, start);
+        ASSERT_TRUE(eventually([&] {
+            return world()
+                       .cluster()
+                       .read("restored/postgresql.auto.conf")
+                       .find("recovery_target") == std::string::npos;
+        }));
+        if (start == Start::ByLifeboat) {
+            world().cluster().tool("pg_ctl", {"stop", "-w", "-m", "fast", "-D", path("restored")});
+            world().cluster().append(
+                "restored/postgresql.auto.conf",
+                "port=5439\narchive_mode=off\nunix_socket_directories='" + path("restored") + "'");
+            world().start_by_hand("restored");
+        }
+        const std::string name = start == Start::ByLifeboat ? "replica" : "replica_by_hand";
+        const PropertyWorld::Running replica = replica_of("restored", name, 5440);
+        world().ask({path("restored"), 5439, {}}, "INSERT INTO t VALUES (8)");
+        EXPECT_TRUE(eventually([&] {
+            return world().ask(replica, "SELECT pg_is_in_recovery(), sum(k) FROM t") == "t|15";
+        })) << world().cluster().read(name + ".log");
+        world().cluster().tool("pg_ctl", {"stop", "-w", "-m", "immediate", "-D", path(name)});
+        world().end_restored();
+    }
+}
+
+TEST_F(Trap, T19_ABackupTakenFromAStandbyIsAsGood) {
+    const PropertyWorld::Running standby = world().start_standby("standby");
+    ask("CREATE TABLE t AS SELECT g AS k FROM generate_series(1, 3000) g");
+    ask("CREATE TABLE far TABLESPACE away AS SELECT 5 AS k");
+    const std::string written = ask("SELECT pg_current_wal_flush_lsn()");
+    ASSERT_TRUE(eventually([&] {
+        return world().ask(standby,
+                           "SELECT pg_last_wal_replay_lsn() >= '" + written + "'::pg_lsn") == "t";
+    }));
+    world().connect_to(standby.host, standby.port);
+    back_up();
+    ask("UPDATE t SET k = -k WHERE k <= 1000");
+    ask("CHECKPOINT");
+    const std::string later = ask("SELECT pg_current_wal_flush_lsn()");
+    ASSERT_TRUE(eventually([&] {
+        return world().ask(standby, "SELECT pg_last_wal_replay_lsn() >= '" + later + "'::pg_lsn") ==
+               "t";
+    }));
+    EXPECT_EQ(back_up().find("kind")->as_text(), "incremental");
+    const PropertyWorld::Running restored = world().start_restored(
+        {"--immediate", "--tablespace", path("standby_away") + "=" + path("restored_far")},
+        Start::ByLifeboat);
+    EXPECT_EQ(world().ask(restored, "SELECT sum(sign(k)) FROM t"), "1000");
+    EXPECT_EQ(world().ask(restored, "SELECT k FROM far"), "5");
+}
+
 // A server replays CREATE TABLESPACE with the original's path: beside it, that is the original's
 // own directory.
 TEST_F(Trap, T9_ATablespaceThatWalCreatesNeverLandsOnTheOriginal) {
