@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <utility>
 
 namespace lifeboat::postgres {
@@ -17,6 +18,17 @@ constexpr std::size_t kPiecesAtOnce = 16;
 
 bool is_gathered(const repo::StreamCatalog::Entry& claim) {
     return claim.name.kind == StreamObject::Gathered;
+}
+
+// In their order otherwise; how many there are. (clang calls what std::stable_partition uses
+// deprecated.)
+std::size_t gathered_first(std::vector<WalShare::Claim>& claims) {
+    std::vector<WalShare::Claim> ordered;
+    std::copy_if(claims.begin(), claims.end(), std::back_inserter(ordered), is_gathered);
+    const std::size_t count = ordered.size();
+    std::remove_copy_if(claims.begin(), claims.end(), std::back_inserter(ordered), is_gathered);
+    claims = std::move(ordered);
+    return count;
 }
 
 std::optional<StreamRange> overlap(const StreamRange& a, const StreamRange& b) {
@@ -199,7 +211,7 @@ std::vector<WalShare::Claim> WalShare::claims_of(const StreamRange& range) const
             found.push_back(claim);
         }
     }
-    std::stable_partition(found.begin(), found.end(), is_gathered);
+    gathered_first(found);
     return found;
 }
 
@@ -219,8 +231,7 @@ std::vector<WalShare::Claim> WalShare::open_claims() const {
         }
     }
     // A gathered pack that is whole spares the look at the pieces that it covers.
-    const auto pieces = std::stable_partition(found.begin(), found.end(), is_gathered);
-    const auto gathered = static_cast<std::size_t>(pieces - found.begin());
+    const std::size_t gathered = gathered_first(found);
     const std::size_t most = gathered > 0 ? std::min(gathered, kPacksAtOnce) : kPiecesAtOnce;
     if (found.size() > most) {
         found.erase(found.begin() + static_cast<std::ptrdiff_t>(most), found.end());
