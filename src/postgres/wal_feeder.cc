@@ -391,12 +391,15 @@ std::optional<std::size_t> WalFeeder::next_slot() {
 
 void WalFeeder::make_ahead() {
     FeedSource source(files_, target_, plan_, repository_, keys_, stop_);
-    while (!stop_.requested()) {
+    while (true) {
         std::optional<std::size_t> slot;
         TimelineId timeline = 0;
         std::uint64_t number = 0;
         {
             const base::Lock lock(mutex_);
+            if (stop_.requested()) {  // under the lock: or the last call to wake us is missed
+                return;
+            }
             slot = next_slot();
             if (!slot) {
                 changed_.wait(mutex_);
