@@ -14,8 +14,10 @@
 namespace lifeboat::base {
 
 // The file system, passed in: the real one, or a test's that loses unsynced writes and fails on
-// demand. Paths are byte strings with '/'. Files is thread-safe. A File may be read from several
-// threads, written by one.
+// demand. Paths are byte strings with '/'. Files is thread-safe. A File may be read and written by
+// several threads at once, as long as nobody writes bytes that another reads or writes.
+
+inline constexpr std::size_t kDirectAlignment = 4096;  // whatever a disk calls its block
 
 enum class FileKind { Regular, Directory, Symlink, Other };
 enum class OpenMode {
@@ -63,6 +65,16 @@ class File {
     virtual void advise_sequential() {}
 
     virtual void advise_done(std::uint64_t /*offset*/, std::uint64_t /*count*/) {}
+
+    // From here on writes go to the disk past the page cache, where the file system can and offset,
+    // size and memory are multiples of kDirectAlignment; what is left over goes the usual way. Not
+    // a sync: size, place and the disk's own cache still wait for one. To be called before the
+    // writing.
+    virtual void bypass_cache() {}
+
+    // Blocks for these bytes, all within the file's size, are set aside without being written:
+    // several threads can then write to one file at once, and it lies in one piece.
+    virtual void set_aside(std::uint64_t /*offset*/, std::uint64_t /*count*/) {}
 };
 
 class Files {

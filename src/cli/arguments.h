@@ -64,7 +64,7 @@ struct RestoreArguments {
     bool start = false;
     int port = 0;
     std::string owner;
-    std::size_t workers = 2;
+    std::size_t workers = 4;
     std::vector<std::string> tablespaces;  // OLD=NEW
     std::vector<std::string> validate;
     bool check_pages = false;

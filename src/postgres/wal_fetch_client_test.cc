@@ -32,11 +32,7 @@ class FakeFeeder {
             ok(base::create_directories(base::real_files(), data / "pg_wal/lifeboat.feed")));
     }
 
-    ~FakeFeeder() {
-        if (thread_.joinable()) {
-            thread_.join();
-        }
-    }
+    ~FakeFeeder() { end(); }
 
     void say(const std::string& words) {
         sockaddr_un address{};
@@ -52,10 +48,10 @@ class FakeFeeder {
             const base::Fd client(::accept(socket_.get(), nullptr, nullptr));
             char c = 0;
             while (::read(client.get(), &c, 1) == 1 && c != '\n') {
-                asked += c;
+                asked_ += c;
             }
             const ssize_t sent = ::send(client.get(), words.data(), words.size(), MSG_NOSIGNAL);
-            EXPECT_TRUE(asked.empty() || sent == static_cast<ssize_t>(words.size()));
+            EXPECT_TRUE(asked_.empty() || sent == static_cast<ssize_t>(words.size()));
         });
     }
 
@@ -87,10 +83,22 @@ class FakeFeeder {
         return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     }
 
+    // What the client asked for, once it has its answer.
+    const std::string& asked() {
+        end();
+        return asked_;
+    }
+
     test::TempDir data;
-    std::string asked;
 
   private:
+    void end() {
+        if (thread_.joinable()) {
+            thread_.join();
+        }
+    }
+
+    std::string asked_;
     base::Fd socket_;
     std::thread thread_;
 };
@@ -100,7 +108,7 @@ TEST(WalFetchClient, MovesAWholeFileIntoPlace) {
     feeder.write("pg_wal/lifeboat.feed/" + std::string(kSegment) + ".ready", "wal");
     feeder.say("wwf");
     EXPECT_EQ(feeder.fetch({"/target", kSegment, "pg_wal/RECOVERYXLOG"}), kFetchFound);
-    EXPECT_EQ(feeder.asked, kSegment);
+    EXPECT_EQ(feeder.asked(), kSegment);
     const auto bytes = base::read_file(base::real_files(), feeder.data / "pg_wal/RECOVERYXLOG");
     ASSERT_TRUE(ok(bytes));
     EXPECT_EQ(base::text(*bytes), "wal");

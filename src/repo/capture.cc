@@ -91,8 +91,13 @@ Capture::Capture(Repository& repository, const HostKeys& host, CaptureRequest re
         lanes_.push_back(std::make_unique<Lane>(keys_.fingerprint));
         lanes_.back()->pending.reserve(kFrameSize);
     }
-    maps_ = std::make_unique<MapWriter>(repository_.id(), keys_.map, request_.system,
-                                        request_.manifest_expires, random_, *uploader_);
+    MapWriter::Place place{repository_.id(),      keys_.map,
+                           request_.system,       request_.manifest_expires,
+                           request_.pack_expires, 0};
+    if (request_.previous_manifest != nullptr && !request_.previous_manifest->prints.empty()) {
+        place.first_print_pack = request_.previous_manifest->prints.rbegin()->first + 1;
+    }
+    maps_ = std::make_unique<MapWriter>(std::move(place), random_, *uploader_);
 }
 
 Capture::~Capture() = default;
@@ -104,20 +109,28 @@ Result<> Capture::exclude_packs() {
     if (request_.previous_manifest == nullptr) {
         return {};
     }
-    if (request_.previous_manifest->recipients != recipients_) {
-        exclude_all_packs();
-        return {};
-    }
     const auto there = TRY(packs_there().during("looking which packs are there"));
     for (const auto& [index, pack] : request_.previous_manifest->packs) {
-        const auto expires = expiry_of(pack.object.name);
-        const auto found = there.find(pack.object.name);
-        const bool whole = found != there.end() && found->second == pack.object.size;
-        if (!whole || !expires || !policy::may_reference(*expires, request_.manifest_expires)) {
+        if (!usable(pack, there)) {
             unusable_.insert(index);
         }
     }
+    for (const auto& [index, pack] : request_.previous_manifest->prints) {
+        if (!usable(pack, there)) {
+            unusable_prints_.insert(index);
+        }
+    }
+    if (request_.previous_manifest->recipients != recipients_) {
+        exclude_all_packs();
+    }
     return {};
+}
+
+bool Capture::usable(const PackRef& pack, const std::map<std::string, std::uint64_t>& there) const {
+    const auto expires = expiry_of(pack.object.name);
+    const auto found = there.find(pack.object.name);
+    return found != there.end() && found->second == pack.object.size && expires &&
+           policy::may_reference(*expires, request_.manifest_expires);
 }
 
 void Capture::exclude_all_packs() {
@@ -128,17 +141,18 @@ void Capture::exclude_all_packs() {
 
 Result<std::map<std::string, std::uint64_t>> Capture::packs_there() const {
     std::map<std::string, std::uint64_t> there;
-    TRY(repository_.store().list(data_packs_prefix(request_.system),
-                                 [&there](const store::ObjectInfo& object) -> Result<> {
-                                     there.emplace(object.name, object.size);
-                                     return {};
-                                 }));
+    const auto note = [&there](const store::ObjectInfo& object) -> Result<> {
+        there.emplace(object.name, object.size);
+        return {};
+    };
+    TRY(repository_.store().list(data_packs_prefix(request_.system), note));
+    TRY(repository_.store().list(map_packs_prefix(request_.system), note));
     return there;
 }
 
 Result<> Capture::add_entry(FileMap entry) {
     LB_CHECK(entry.kind != EntryKind::File && entry.runs.empty());
-    return maps_->add(entry, nullptr);
+    return maps_->add(entry);
 }
 
 Result<std::shared_ptr<FileCapture>> Capture::add(FileMap meta, std::uint64_t size) {
@@ -154,7 +168,7 @@ Result<std::shared_ptr<FileCapture>> Capture::add(FileMap meta, std::uint64_t si
         }
         if (!recalled) {  // comparing only saves work: without it, all of the file is stored
             file->before_pages.clear();
-            file->before_fingerprints.clear();
+            file->before = {};
             file->before_size = 0;
             const base::Lock lock(mutex_);
             previous_damage_ = previous_damage_ ? std::move(previous_damage_)
@@ -172,11 +186,16 @@ Result<> Capture::recall(FileCapture& file) {
     }
     file.before_pages = locations_of(before);
     file.before_size = before.size;
-    FingerprintList list = TRY(request_.previous->fingerprints(file.meta.path));
-    file.before_fingerprints = std::move(list.pages);
-    if (file.before_fingerprints.size() != file.before_pages.size()) {
+    file.before = TRY(request_.previous->fingerprints(file.meta.path));
+    if (file.before.pages.size() != file.before_pages.size()) {
         return Error(Code::Corrupt, "the previous backup's fingerprints of '" + file.meta.path +
                                         "' do not fit its map");
+    }
+    if (std::any_of(file.before.slices.begin(), file.before.slices.end(),
+                    [this](const FingerprintPatch& slice) {
+                        return unusable_prints_.contains(slice.base.pack);
+                    })) {
+        file.before.slices.clear();
     }
     return {};
 }
@@ -222,7 +241,7 @@ void Capture::compare(Lane& lane, FileCapture& file, std::uint64_t first_page, B
         }
         const bool known =
             number < file.before_pages.size() && file.before_length_of(number) == page.size() &&
-            file.before_fingerprints[number] == print && !file.before_pages[number].is_zero() &&
+            file.before.pages[number] == print && !file.before_pages[number].is_zero() &&
             !unusable_.contains(file.before_pages[number].pack);
         if (known) {
             file.pages[number] = file.before_pages[number];
@@ -337,8 +356,7 @@ Result<> Capture::finish_file(FileCapture& file, std::uint64_t size) {
     file.meta.crc = file.crc_of_first(size);
     file.meta.runs = runs_of(file.pages);
     mark_used(file.meta.runs);
-    FingerprintList list{file.meta.path, 0, std::move(file.fingerprints)};
-    TRY(maps_->add(file.meta, size > 0 ? &list : nullptr));
+    TRY(maps_->add(file.meta, file.fingerprints, file.before));
     progress_.files_done.fetch_add(1, std::memory_order_relaxed);
     const base::Lock lock(mutex_);
     ++counts_.files;
@@ -413,13 +431,16 @@ Result<Manifest> Capture::manifest(base::Timestamp stopped, base::Json details) 
     m.counts.stored_bytes = uploader_->stored_bytes();
     m.damage = damage_;
     m.details = std::move(details);
-    m.maps = maps_->written();
+    m.maps = maps_->maps();
     m.signer = host_.signing_key().verify_key();
+    std::map<std::uint32_t, PackRef> inherited;
     if (request_.previous_manifest != nullptr) {
+        inherited = request_.previous_manifest->prints;
         m.parent = request_.previous_manifest->backup;
         m.packs = request_.previous_manifest->packs;
         m.sessions = request_.previous_manifest->sessions;
     }
+    m.prints = TRY(maps_->prints(inherited));
     m.packs.insert(written_.begin(), written_.end());
     m.sessions.emplace(session_.id, session_.commitment);
     m.recipients = recipients_;

@@ -104,6 +104,7 @@ class Capture {
     Result<> exclude_packs();
     void exclude_all_packs();
     Result<std::map<std::string, std::uint64_t>> packs_there() const;
+    bool usable(const PackRef& pack, const std::map<std::string, std::uint64_t>& there) const;
     Result<> recall(FileCapture& file);
     Result<> store_changed(Lane& lane, FileCapture& file, std::uint64_t first_page, BytesView bytes,
                            const std::vector<bool>& changed);
@@ -130,6 +131,7 @@ class Capture {
     const std::vector<std::string> recipients_;  // of the session; ascending
     std::set<std::uint32_t>
         unusable_;  // packs of the previous backup that this one must not reference
+    std::set<std::uint32_t> unusable_prints_;  // the same of its packs of fingerprints
     std::atomic<std::uint32_t> next_pack_;
     std::vector<std::unique_ptr<Lane>> lanes_;
     std::unique_ptr<MapWriter> maps_;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "repo/check.h"
 #include "tests/support/expect.h"
 #include "tests/support/repo_world.h"
 
@@ -36,6 +37,68 @@ TEST_F(Reuse, AnUnchangedTreeStoresNoPage) {
     const auto second = world.capture({.tree = &tree, .previous = &before});
     ASSERT_TRUE(ok(second));
     EXPECT_EQ(second->counts.changed_bytes, 0U);
+}
+
+// The fingerprints of all pages are 0.2 % of the data: they are written once, and then patched.
+TEST_F(Reuse, FingerprintsOfUnchangedPagesAreNotWrittenAgain) {
+    tree["base/5/1261"] = test::noise(3, 4000 * kPageSize);
+    OpenedManifest last = first();
+    for (int generation = 0; generation < 12; ++generation) {
+        for (int i = 0; i < 40; ++i) {  // 1 % a time: an eighth is reached and a new list is due
+            tree["base/5/1261"]
+                [static_cast<std::size_t>((generation * 40 + i) * 7 % 4000) * kPageSize] ^= 1U;
+        }
+        const auto next = world.capture({.tree = &tree, .previous = &last});
+        ASSERT_TRUE(ok(next));
+        EXPECT_EQ(next->counts.changed_bytes, 40 * kPageSize);
+        std::uint64_t told = 0;  // bytes that tell of pages, written by this backup
+        for (const PackRef& map : next->maps) {
+            told += map.object.size;
+        }
+        for (const auto& [index, print] : next->prints) {
+            told += last.manifest.prints.contains(index) ? 0 : print.object.size;
+        }
+        EXPECT_LT(told, 4000 * 16 / 2) << "generation " << generation;
+        const auto restored = world.restore(*next);
+        ASSERT_TRUE(ok(restored));
+        ASSERT_EQ(*restored, tree) << "generation " << generation;
+        last = world.load(*next).value();
+    }
+}
+
+TEST_F(Reuse, LostFingerprintsCostTheNextBackupOnly) {
+    const OpenedManifest before = first();
+    const std::string lost = before.manifest.prints.begin()->second.object.name;
+    world.remove(lost);
+    const auto report = check_repository(*world.repository, &world.reader,
+                                         {.level = CheckLevel::Data, .workers = 1, .systems = {}},
+                                         {}, base::StopToken());
+    ASSERT_TRUE(ok(report));
+    EXPECT_FALSE(report->is_healthy());
+    ASSERT_EQ(report->backups.size(), 1U);
+    EXPECT_EQ(report->backups[0].state, BackupState::Whole);
+    ASSERT_EQ(report->backups[0].warnings.size(), 1U);
+    EXPECT_EQ(report->backups[0].warnings[0].find("'" + lost + "' holds fingerprints only"), 0U);
+    EXPECT_EQ(world.restore(before.manifest).value(), tree);
+    const auto second = world.capture({.tree = &tree, .previous = &before});
+    ASSERT_TRUE(ok(second));
+    EXPECT_EQ(world.restore(*second).value(), tree);
+    for (const auto& [index, print] : second->prints) {
+        EXPECT_NE(print.object.name, lost);
+    }
+}
+
+// W1: a list that expires before the backup is written anew, whatever it costs.
+TEST_F(Reuse, FingerprintsThatWouldExpireFirstAreWrittenAgain) {
+    const OpenedManifest before = first();
+    world.clock.advance(std::chrono::days(35));
+    const auto second = world.capture({.tree = &tree, .previous = &before});
+    ASSERT_TRUE(ok(second));
+    ASSERT_FALSE(second->prints.empty());
+    for (const auto& [index, print] : second->prints) {
+        EXPECT_GE(expiry_of(print.object.name).value(), second->expires);
+        EXPECT_FALSE(before.manifest.prints.contains(index));
+    }
 }
 
 // P3, P4: after a key was lost and replaced, the next backup depends on the new keys alone.

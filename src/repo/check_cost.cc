@@ -45,6 +45,18 @@ void weigh_maps(const State& state, Backup& backup) {
     }
 }
 
+// Restoring needs no fingerprints; the next backup does, and without them it stores more.
+void weigh_prints(const State& state, Backup& backup) {
+    for (const auto& [index, print] : backup.opened->manifest.prints) {
+        const Item& item = state.items.at(print.object.name);
+        if (item.state == Item::State::Missing || item.state == Item::State::Damaged) {
+            backup.result.warnings.push_back("'" + print.object.name +
+                                             "' holds fingerprints only: all can be restored, but "
+                                             "the next backup stores files of this one anew");
+        }
+    }
+}
+
 // ---- Files
 // --------------------------------------------------------------------------------------------------------
 
@@ -136,6 +148,7 @@ Result<> weigh_contents(State& state, Backup& backup) {
         return {};
     }
     weigh_maps(state, backup);
+    weigh_prints(state, backup);
     if (!out.fatal.empty()) {
         return {};
     }

@@ -9,7 +9,6 @@ using base::Error;
 
 namespace {
 
-constexpr std::uint64_t kMaxPath = 4096;
 constexpr std::uint64_t kMaxFileSize = 1ULL << 50;
 constexpr std::uint8_t kSourceZero = 0;
 constexpr std::uint8_t kSourcePack = 1;
@@ -165,32 +164,6 @@ Result<> join_slice(FileMap& map, FileMap slice) {
     }
     map.runs.insert(map.runs.end(), slice.runs.begin(), slice.runs.end());
     return {};
-}
-
-void encode_fingerprints(std::string_view path, std::uint64_t first_page,
-                         std::span<const crypto::Fingerprint> pages, ByteWriter& out) {
-    out.sized(path);
-    out.varint(first_page);
-    out.varint(pages.size());
-    for (const crypto::Fingerprint& page : pages) {
-        out.raw(page);
-    }
-}
-
-Result<FingerprintList> FingerprintList::decode(ByteReader& in) {
-    FingerprintList list;
-    list.path = TRY(in.sized_text(kMaxPath));
-    list.first_page = TRY(in.varint());
-    const std::uint64_t count = TRY(in.varint());
-    if (count > in.remaining() / sizeof(crypto::Fingerprint)) {
-        return Error(Code::Corrupt, "a fingerprint list is cut short");
-    }
-    const BytesView raw = TRY(in.raw(count * sizeof(crypto::Fingerprint)));
-    list.pages.resize(count);
-    if (count > 0) {
-        std::memcpy(list.pages.data(), raw.data(), raw.size());
-    }
-    return list;
 }
 
 std::vector<PageRun> runs_of(const std::vector<Location>& pages) {

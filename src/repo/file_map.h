@@ -1,13 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/time.h"
-#include "crypto/fingerprint.h"
 #include "repo/pack.h"
 
 namespace lifeboat::repo {
@@ -63,18 +61,9 @@ struct FileMap {
     }
 };
 
-struct FingerprintList {
-    std::string path;
-    std::uint64_t first_page = 0;
-    std::vector<crypto::Fingerprint> pages;
-    static Result<FingerprintList> decode(base::ByteReader& in);
-};
-
-void encode_fingerprints(std::string_view path, std::uint64_t first_page,
-                         std::span<const crypto::Fingerprint> pages, base::ByteWriter& out);
-
 // A map and a list of 1 GiB of pages fit a frame in their worst case.
 inline constexpr std::uint64_t kPagesPerSlice = 131072;
+inline constexpr std::uint64_t kMaxPath = 4096;  // bytes
 std::vector<FileMap> slices_of(const FileMap& map);
 // Appends the next slice of the same file. Corrupt when it does not follow.
 Result<> join_slice(FileMap& map, FileMap slice);

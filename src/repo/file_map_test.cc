@@ -256,39 +256,6 @@ TEST(Slices, TheWorstOfEachFitsAFrame) {
     base::ByteWriter out;
     slices_of(map).front().encode(out);
     EXPECT_LE(out.size(), kMaxFramePlain);
-    base::ByteWriter prints;
-    encode_fingerprints(map.path, 0, std::vector<crypto::Fingerprint>(kPagesPerSlice), prints);
-    EXPECT_LE(prints.size(), kMaxFramePlain);
-}
-
-// ---- Fingerprints
-// -------------------------------------------------------------------------------------------------
-
-TEST(Fingerprints, ComeBackAsTheyWent) {
-    std::vector<crypto::Fingerprint> pages(3);
-    pages[1].fill(9);
-    base::ByteWriter out;
-    encode_fingerprints("a/b", 131072, pages, out);
-    for (std::size_t size = 0; size < out.size(); ++size) {
-        base::ByteReader cut(out.bytes().first(size));
-        EXPECT_TRUE(fails(FingerprintList::decode(cut), Code::Corrupt));
-    }
-    base::ByteReader in(out.bytes());
-    const auto list = FingerprintList::decode(in);
-    ASSERT_TRUE(ok(list));
-    EXPECT_EQ(list->path, "a/b");
-    EXPECT_EQ(list->first_page, 131072U);
-    EXPECT_EQ(list->pages, pages);
-}
-
-TEST(Fingerprints, ACountThatCannotBeIsCorrupt) {
-    base::ByteWriter out;
-    out.sized(std::string_view("a"));
-    out.varint(0);
-    out.varint(1ULL << 60);
-    out.raw(Bytes(64));
-    base::ByteReader in(out.bytes());
-    EXPECT_TRUE(fails(FingerprintList::decode(in), Code::Corrupt));
 }
 
 }  // namespace

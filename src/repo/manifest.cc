@@ -43,6 +43,9 @@ Json clear_part(const Manifest& m, const Id128& repository, const crypto::Verify
     for (const PackRef& map : m.maps) {
         objects.push(object_json(map.object));
     }
+    for (const auto& [index, print] : m.prints) {
+        objects.push(object_json(print.object));
+    }
     Json json = Json::object();
     json.set("format", kFormat)
         .set("repository", base::hex(repository))
@@ -78,6 +81,12 @@ Json sealed_part(const Manifest& m) {
     for (const PackRef& map : m.maps) {
         maps.push(base::hex(map.pack));
     }
+    Json prints = Json::array();
+    for (const auto& [index, print] : m.prints) {
+        Json json = Json::object();
+        json.set("index", index).set("pack", base::hex(print.pack));
+        prints.push(std::move(json));
+    }
     Json sessions = Json::array();
     for (const auto& [id, commitment] : m.sessions) {
         Json json = Json::object();
@@ -99,6 +108,7 @@ Json sealed_part(const Manifest& m) {
     json.set("start", base::format_time(m.start)).set("parent", m.parent);
     json.set("packs", std::move(packs))
         .set("maps", std::move(maps))
+        .set("prints", std::move(prints))
         .set("sessions", std::move(sessions))
         .set("recipients", std::move(recipients));
     json.set("counts", counts_json(m.counts))
@@ -217,30 +227,41 @@ Result<BackupCounts> parse_counts(const Json& json) {
     return c;
 }
 
-// The objects of the clear part stand in the order: packs by index, then maps.
+Result<> add_indexed(const Json& item, PackRef ref, std::map<std::uint32_t, PackRef>& packs) {
+    const std::uint64_t index =
+        TRY(count_member(item, "index", std::numeric_limits<std::uint32_t>::max() - 1));
+    ref.pack = TRY(hex_member<16>(item, "pack"));
+    if (!packs.emplace(static_cast<std::uint32_t>(index), std::move(ref)).second) {
+        return Error(Code::Corrupt, "the manifest names two packs under one index");
+    }
+    return {};
+}
+
+// The objects of the clear part stand in the order: packs by index, maps, prints by index.
 Result<> parse_packs(const Json& json, const std::vector<NeededObject>& objects, Manifest& m) {
     const Json::Array* packs = TRY(json.list("packs"));
     const Json::Array* maps = TRY(json.list("maps"));
-    if (packs->size() + maps->size() != objects.size()) {
+    const Json::Array* prints = TRY(json.list("prints"));
+    if (packs->size() + maps->size() + prints->size() != objects.size()) {
         return Error(Code::Corrupt, "the manifest's two parts name different numbers of objects");
     }
     std::size_t at = 0;
     for (const Json& item : *packs) {
         PackRef ref;
         ref.object = objects[at++];
-        const std::uint64_t index =
-            TRY(count_member(item, "index", std::numeric_limits<std::uint32_t>::max() - 1));
-        ref.pack = TRY(hex_member<16>(item, "pack"));
         ref.session = TRY(hex_member<16>(item, "session"));
-        if (!m.packs.emplace(static_cast<std::uint32_t>(index), std::move(ref)).second) {
-            return Error(Code::Corrupt, "the manifest names two packs under one index");
-        }
+        TRY(add_indexed(item, std::move(ref), m.packs));
     }
     for (const Json& item : *maps) {
         PackRef ref;
         ref.object = objects[at++];
         ref.pack = TRY(parse_id(item.as_text()));
         m.maps.push_back(std::move(ref));
+    }
+    for (const Json& item : *prints) {
+        PackRef ref;
+        ref.object = objects[at++];
+        TRY(add_indexed(item, std::move(ref), m.prints));
     }
     return {};
 }
@@ -312,6 +333,9 @@ std::uint64_t Manifest::needed_bytes() const {
     }
     for (const PackRef& map : maps) {
         sum += map.object.size;
+    }
+    for (const auto& [index, print] : prints) {
+        sum += print.object.size;
     }
     return sum;
 }

@@ -57,7 +57,9 @@ struct Manifest {
     std::string
         parent;  // id of the backup whose unchanged pages it references; empty for a full one
     std::map<std::uint32_t, PackRef> packs;
-    std::vector<PackRef> maps;                             // session is unused
+    std::vector<PackRef> maps;                // session is unused
+    std::map<std::uint32_t, PackRef> prints;  // with fingerprint lists, of this and of earlier
+                                              // backups; indexed as `packs`; session is unused
     std::map<Id128, std::array<base::Byte, 32>> sessions;  // id -> commitment
     std::vector<std::string> recipients;                   // who can open every session; ascending
     BackupCounts counts;

@@ -46,6 +46,7 @@ class ManifestTest : public testing::Test {
         m.parent = "20260122T020000Z-0001";
         m.packs = {{0, pack(0)}, {7, pack(1)}, {4000000000U, pack(3)}};
         m.maps = {pack(8, "map"), pack(9, "map")};
+        m.prints = {{2, pack(10, "map")}, {9, pack(11, "map")}};
         for (auto& map : m.maps) {
             map.session = {};
         }
@@ -89,6 +90,11 @@ void expect_same(const Manifest& a, const Manifest& b) {
         expect_same(a.maps[i].object, b.maps[i].object);
         EXPECT_EQ(a.maps[i].pack, b.maps[i].pack);
     }
+    ASSERT_EQ(a.prints.size(), b.prints.size());
+    for (const auto& [index, print] : a.prints) {
+        expect_same(print.object, b.prints.at(index).object);
+        EXPECT_EQ(print.pack, b.prints.at(index).pack);
+    }
     EXPECT_EQ(std::tie(a.counts.files, a.counts.bytes, a.counts.zero_bytes, a.counts.changed_bytes,
                        a.counts.stored_bytes, a.counts.damaged_pages),
               std::tie(b.counts.files, b.counts.bytes, b.counts.zero_bytes, b.counts.changed_bytes,
@@ -110,7 +116,7 @@ TEST_F(ManifestTest, ComesBackToAnIdentityAndToItsOwnHost) {
         EXPECT_EQ(opened->manifest.signer, keys.host.signing_key().verify_key());
         EXPECT_TRUE(
             base::equal_constant_time(opened->host_secret.reveal(), keys.host.secret.reveal()));
-        EXPECT_EQ(opened->manifest.needed_bytes(), 5000U + 0 + 1 + 3 + 8 + 9);
+        EXPECT_EQ(opened->manifest.needed_bytes(), 7000U + 0 + 1 + 3 + 8 + 9 + 10 + 11);
     }
 }
 
@@ -122,7 +128,7 @@ TEST_F(ManifestTest, OutlineNeedsNoKey) {
     EXPECT_EQ(outline->backup, sample().backup);
     EXPECT_EQ(outline->stop, sample().stop);
     EXPECT_EQ(outline->expires, sample().expires);
-    ASSERT_EQ(outline->objects.size(), 5U);
+    ASSERT_EQ(outline->objects.size(), 7U);
     expect_same(outline->objects[1], pack(1).object);
     expect_same(outline->objects[4], pack(9, "map").object);
 }

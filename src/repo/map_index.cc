@@ -23,6 +23,10 @@ Result<> check_digest(BytesView bytes, const NeededObject& object) {
     return {};
 }
 
+Error not_a_map_pack(const std::string& object) {
+    return Error(Code::Corrupt, "'" + object + "' is not a map pack of this repository");
+}
+
 Error lacks_last_slice(const std::string& path) {
     return Error(Code::Corrupt, "the map of '" + path + "' lacks its last slice");
 }
@@ -43,26 +47,25 @@ Result<> append_slice(std::optional<FileMap>& whole, FileMap slice) {
 
 Result<std::unique_ptr<MapIndex>> MapIndex::open(store::ObjectStore& store, const Id128& repository,
                                                  const OpenedManifest& manifest) {
-    std::unique_ptr<MapIndex> index(new MapIndex(store));
     const Key256 map_key = RepositoryKeys::derive(manifest.host_secret, repository).map;
-    TRY(index->load(repository, manifest.manifest, map_key)
+    std::unique_ptr<MapIndex> index(
+        new MapIndex(store, repository, map_key, manifest.manifest.prints));
+    TRY(index->load(manifest.manifest)
             .during("reading the maps of backup '" + manifest.manifest.backup + "'"));
     return index;
 }
 
-Result<> MapIndex::load(const Id128& repository, const Manifest& manifest, const Key256& map_key) {
-    map_key_ = map_key;
+Result<> MapIndex::load(const Manifest& manifest) {
     for (const PackRef& ref : manifest.maps) {
         const Bytes bytes = TRY(store_.get(ref.object.name));
         TRY(check_digest(bytes, ref.object));
         Pack pack;
         pack.object = ref.object.name;
         pack.header = TRY(PackHeader::parse(bytes));
-        if (pack.header.repository != repository || pack.header.kind != PackKind::Map) {
-            return Error(Code::Corrupt,
-                         "'" + ref.object.name + "' is not a map pack of this repository");
+        if (pack.header.repository != repository_ || pack.header.kind != PackKind::Map) {
+            return not_a_map_pack(ref.object.name);
         }
-        FrameOpener opener(pack.header, map_key);
+        FrameOpener opener(pack.header, map_key_);
         pack.frames = TRY(opener.table(bytes, bytes.size(), pack.header.frames_at));
         packs_.push_back(std::move(pack));
         TRY(index_pack(static_cast<std::uint32_t>(packs_.size() - 1), bytes));
@@ -73,7 +76,7 @@ Result<> MapIndex::load(const Id128& repository, const Manifest& manifest, const
 Result<> MapIndex::index_pack(std::uint32_t pack, BytesView bytes) {
     for (std::uint32_t number = 0; number < packs_[pack].frames.size(); ++number) {
         const Frame frame =
-            TRY(decode({pack, number, 0}, bytes.subspan(packs_[pack].frames[number].offset)));
+            TRY(decode(packs_[pack], number, bytes.subspan(packs_[pack].frames[number].offset)));
         for (std::uint32_t slot = 0; slot < frame.maps.size(); ++slot) {
             const FileMap& map = frame.maps[slot];
             Summary& summary = summaries_[map.path];
@@ -84,32 +87,37 @@ Result<> MapIndex::index_pack(std::uint32_t pack, BytesView bytes) {
             }
             places_[map.path].push_back({pack, number, slot});
         }
-        for (std::uint32_t slot = 0; slot < frame.lists.size(); ++slot) {
-            lists_[frame.lists[slot].path].push_back({pack, number, slot});
+        for (std::uint32_t slot = 0; slot < frame.patches.size(); ++slot) {
+            patches_[frame.patches[slot].path].push_back({pack, number, slot});
         }
     }
     return {};
 }
 
-Result<MapIndex::Frame> MapIndex::fetch(Place place) {
-    const Pack& pack = packs_[place.pack];
-    const FrameEntry& entry = pack.frames[place.frame];
+// ---- Frames
+
+Result<MapIndex::Frame> MapIndex::fetch(const Pack& pack, std::uint32_t number) {
+    const FrameEntry& entry = pack.frames[number];
     Bytes sealed(entry.end() - entry.offset);
     TRY(store_.get_range(pack.object, entry.offset, sealed));
-    return decode(place, sealed);
+    return decode(pack, number, sealed);
 }
 
-Result<MapIndex::Frame> MapIndex::decode(Place place, BytesView sealed) const {
-    const Pack& pack = packs_[place.pack];
-    const FrameEntry& entry = pack.frames[place.frame];
+Result<MapIndex::Frame> MapIndex::decode(const Pack& pack, std::uint32_t number,
+                                         BytesView sealed) const {
+    const FrameEntry& entry = pack.frames[number];
     FrameOpener opener(pack.header, map_key_);
     const Bytes plain =
-        TRY(opener.open(place.frame, entry, sealed).during("map pack '" + pack.object + "'"));
+        TRY(opener.open(number, entry, sealed).during("map pack '" + pack.object + "'"));
     base::ByteReader in(plain);
     Frame frame;
     while (!in.at_end() && entry.kind == FrameKind::FileMaps) {
         FileMap map = TRY(FileMap::decode(in));
         frame.maps.push_back(std::move(map));
+    }
+    while (!in.at_end() && entry.kind == FrameKind::FingerprintPatches) {
+        FingerprintPatch patch = TRY(FingerprintPatch::decode(in));
+        frame.patches.push_back(std::move(patch));
     }
     while (!in.at_end() && entry.kind == FrameKind::Fingerprints) {
         FingerprintList list = TRY(FingerprintList::decode(in));
@@ -118,18 +126,15 @@ Result<MapIndex::Frame> MapIndex::decode(Place place, BytesView sealed) const {
     return frame;
 }
 
-Result<std::shared_ptr<const MapIndex::Frame>> MapIndex::frame(Place place) {
-    const std::uint64_t key = static_cast<std::uint64_t>(place.pack) << 32 | place.frame;
-    {
-        const base::Lock lock(mutex_);
-        for (const auto& [known, frame] : recent_) {
-            if (known == key) {
-                return frame;
-            }
-        }
-    }
-    Frame decoded = TRY(fetch(place));
-    auto shared = std::make_shared<const Frame>(std::move(decoded));
+MapIndex::FramePtr MapIndex::recent(FrameKey key) {
+    const base::Lock lock(mutex_);
+    const auto found = std::find_if(recent_.begin(), recent_.end(),
+                                    [&](const auto& known) { return known.first == key; });
+    return found != recent_.end() ? found->second : nullptr;
+}
+
+MapIndex::FramePtr MapIndex::remember(FrameKey key, Frame frame) {
+    auto shared = std::make_shared<const Frame>(std::move(frame));
     const base::Lock lock(mutex_);
     if (recent_.size() >= kRecentFrames) {
         recent_.erase(recent_.begin());
@@ -138,6 +143,77 @@ Result<std::shared_ptr<const MapIndex::Frame>> MapIndex::frame(Place place) {
     return shared;
 }
 
+Result<MapIndex::FramePtr> MapIndex::frame(Place place) {
+    const FrameKey key{false, place.pack, place.frame};
+    if (auto known = recent(key)) {
+        return known;
+    }
+    Frame fetched = TRY(fetch(packs_[place.pack], place.frame));
+    return remember(key, std::move(fetched));
+}
+
+// ---- Packs of fingerprints
+
+Result<MapIndex::Pack> MapIndex::open_print_pack(std::uint32_t index) {
+    const auto ref = prints_.find(index);
+    if (ref == prints_.end()) {
+        return Error(Code::Corrupt, "fingerprints lie in pack " + std::to_string(index) +
+                                        ", which the manifest does not name");
+    }
+    const NeededObject& object = ref->second.object;
+    OpenPack opened =
+        TRY(open_pack(store_, object.name, object.size,
+                      [this](const PackHeader&) -> Result<Key256> { return map_key_; }));
+    if (opened.header.repository != repository_ || opened.header.kind != PackKind::Map ||
+        opened.header.pack != ref->second.pack) {
+        return not_a_map_pack(object.name);
+    }
+    return Pack{object.name, std::move(opened.header), std::move(opened.frames)};
+}
+
+Result<std::shared_ptr<const MapIndex::Pack>> MapIndex::print_pack(std::uint32_t index) {
+    {
+        const base::Lock lock(mutex_);
+        const auto known = print_packs_.find(index);
+        if (known != print_packs_.end()) {
+            return known->second;
+        }
+    }
+    Pack opened = TRY(open_print_pack(index));
+    auto shared = std::make_shared<const Pack>(std::move(opened));
+    const base::Lock lock(mutex_);
+    return print_packs_.emplace(index, std::move(shared)).first->second;
+}
+
+Result<MapIndex::FramePtr> MapIndex::print_frame(PrintPlace place) {
+    const FrameKey key{true, place.pack, place.frame};
+    if (auto known = recent(key)) {
+        return known;
+    }
+    const auto pack = TRY(print_pack(place.pack));
+    if (place.frame >= pack->frames.size()) {
+        return Error(Code::Corrupt,
+                     "'" + pack->object + "' has no frame " + std::to_string(place.frame));
+    }
+    Frame fetched = TRY(fetch(*pack, place.frame));
+    return remember(key, std::move(fetched));
+}
+
+Result<FingerprintList> MapIndex::list_of(const FingerprintPatch& patch) {
+    const auto holder = TRY(print_frame(patch.base));
+    const auto found =
+        std::find_if(holder->lists.begin(), holder->lists.end(), [&](const FingerprintList& list) {
+            return list.path == patch.path && list.first_page == patch.first_page;
+        });
+    if (found == holder->lists.end()) {
+        return Error(Code::Corrupt,
+                     "the fingerprints of '" + patch.path + "' are not where the map says");
+    }
+    return *found;
+}
+
+// ---- Questions
+
 Result<> MapIndex::for_each(const std::function<Result<>(FileMap)>& each) {
     std::optional<FileMap> open;  // a file whose later slices follow
     for (std::uint32_t pack = 0; pack < packs_.size(); ++pack) {
@@ -145,7 +221,7 @@ Result<> MapIndex::for_each(const std::function<Result<>(FileMap)>& each) {
             if (packs_[pack].frames[number].kind != FrameKind::FileMaps) {
                 continue;
             }
-            Frame frame = TRY(fetch({pack, number, 0}));
+            Frame frame = TRY(fetch(packs_[pack], number));
             for (FileMap& slice : frame.maps) {
                 const bool last = slice.is_last_slice();
                 TRY(append_slice(open, std::move(slice)));
@@ -180,22 +256,24 @@ Result<FileMap> MapIndex::map(const std::string& path) {
     return *std::move(whole);
 }
 
-Result<FingerprintList> MapIndex::fingerprints(const std::string& path) {
-    const auto places = lists_.find(path);
-    if (places == lists_.end()) {
+Result<KnownPrints> MapIndex::fingerprints(const std::string& path) {
+    const auto places = patches_.find(path);
+    if (places == patches_.end()) {
         return Error(Code::NotFound, "the backup has no fingerprints of '" + path + "'");
     }
-    FingerprintList whole;
-    whole.path = path;
+    KnownPrints known;
     for (const Place& place : places->second) {
         const auto holder = TRY(frame(place));
-        const FingerprintList& list = holder->lists[place.slot];
-        if (list.first_page != whole.pages.size()) {
+        const FingerprintPatch& patch = holder->patches[place.slot];
+        if (patch.first_page != known.pages.size()) {
             return Error(Code::Corrupt, "the fingerprints of '" + path + "' lack a slice");
         }
-        whole.pages.insert(whole.pages.end(), list.pages.begin(), list.pages.end());
+        const FingerprintList list = TRY(list_of(patch));
+        const auto pages = TRY(patch.apply(list));
+        known.pages.insert(known.pages.end(), pages.begin(), pages.end());
+        known.slices.push_back(patch);
     }
-    return whole;
+    return known;
 }
 
 }  // namespace lifeboat::repo

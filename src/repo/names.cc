@@ -123,8 +123,12 @@ std::string data_pack_name(std::string_view system, policy::ExpiryDay expires, c
     return data_packs_prefix(system) + expires.text() + "/" + base::hex(pack) + ".pack";
 }
 
+std::string map_packs_prefix(std::string_view system) {
+    return system_prefix(system) + "map/";
+}
+
 std::string map_pack_name(std::string_view system, policy::ExpiryDay expires, const Id128& pack) {
-    return system_prefix(system) + "map/" + expires.text() + "/" + base::hex(pack) + ".map";
+    return map_packs_prefix(system) + expires.text() + "/" + base::hex(pack) + ".map";
 }
 
 std::string writer_name(std::string_view writer) {

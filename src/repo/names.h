@@ -17,6 +17,7 @@ inline constexpr std::string_view kRepositoryObject = "lifeboat.json";
 
 std::string data_pack_name(std::string_view system, policy::ExpiryDay expires, const Id128& pack);
 std::string data_packs_prefix(std::string_view system);
+std::string map_packs_prefix(std::string_view system);
 std::string map_pack_name(std::string_view system, policy::ExpiryDay expires, const Id128& pack);
 std::string writer_name(std::string_view writer);
 

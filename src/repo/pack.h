@@ -31,7 +31,8 @@ enum class FrameKind : std::uint8_t {
     Wal = 2,
     FileMaps = 3,
     Fingerprints = 4,
-    History = 5
+    History = 5,
+    FingerprintPatches = 6
 };
 
 // Where a frame lies in its pack.

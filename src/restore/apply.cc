@@ -78,7 +78,7 @@ class Apply {
     Result<> produce(repo::MapIndex& index);
     Result<> take(repo::MapIndex& index, FileMap map);
     Result<> take_file(repo::MapIndex& index, FileMap map);
-    Result<> open_out(repo::MapIndex& index, OutFile& out);
+    Result<> look_at(repo::MapIndex& index, OutFile& out);
     Result<> push(Task task);
     Result<> work(ApplyReport& report);
     Result<> make_directories();
@@ -282,7 +282,7 @@ Result<> Apply::take_file(repo::MapIndex& index, FileMap map) {
     out->map = std::move(map);
     out->path = absolute(request_.target, out->map.path);
     TRY(make_directory(base::parent_of(out->map.path), 0700));
-    TRY(open_out(index, *out).during("restoring '" + out->map.path + "'"));
+    TRY(look_at(index, *out).during("restoring '" + out->map.path + "'"));
     ++report_.files;
     report_.bytes += out->map.size;
     kept_.insert(out->map.path);
@@ -299,27 +299,26 @@ Result<> Apply::take_file(repo::MapIndex& index, FileMap map) {
     return {};
 }
 
-// Creates the file, or opens what a delta or an interrupted run left, and gives it its size and
-// owner at once.
-Result<> Apply::open_out(repo::MapIndex& index, OutFile& out) {
-    if (ground_ != Ground::Fresh) {
-        const auto stat = files_.lstat(out.path);
-        if (stat && stat->kind == base::FileKind::Regular && stat->size > 0 && out.map.size > 0) {
+// What a delta or an interrupted run left in the file's place.
+Result<> Apply::look_at(repo::MapIndex& index, OutFile& out) {
+    if (ground_ == Ground::Fresh) {
+        return {};
+    }
+    const auto stat = files_.lstat(out.path);
+    if (stat && stat->kind == base::FileKind::Regular && stat->size > 0 && out.map.size > 0) {
+        auto known = index.fingerprints(out.map.path);
+        if (known && known->pages.size() == out.map.pages()) {
             out.existing_size = stat->size;
-            out.prints = TRY(index.fingerprints(out.map.path));
-        } else if (stat && stat->kind != base::FileKind::Regular) {
-            TRY(stat->kind == base::FileKind::Directory ? base::remove_tree(files_, out.path)
-                                                        : files_.remove(out.path));
-        }
+            out.prints = std::move(known->pages);
+        } else if (!known && known.error().code() != Code::Corrupt &&
+                   known.error().code() != Code::NotFound) {
+            return std::move(known).error();
+        }  // without fingerprints nothing tells what is right already: all of it is fetched
+    } else if (stat && stat->kind != base::FileKind::Regular) {
+        TRY(stat->kind == base::FileKind::Directory ? base::remove_tree(files_, out.path)
+                                                    : files_.remove(out.path));
     }
-    const auto mode =
-        out.existing_size > 0 ? base::OpenMode::ReadWrite : base::OpenMode::CreateOrTruncate;
-    out.file = TRY(files_.open(out.path, mode, out.map.mode));
-    TRY(out.file->truncate(out.map.size));
-    if (ground_ != Ground::Fresh) {
-        TRY(files_.set_mode(out.path, out.map.mode));
-    }
-    return own(out.path);
+    return {};
 }
 
 Result<> Apply::push(Task task) {
@@ -330,7 +329,7 @@ Result<> Apply::push(Task task) {
 }
 
 Result<> Apply::work(ApplyReport& report) {
-    RangeLander lander(source_, keys_.fingerprint, progress_);
+    RangeLander lander(files_, request_, source_, keys_.fingerprint, progress_);
     while (auto task = queue_.pop()) {
         for (const Range& range : *task) {
             TRY(context_.stop.check());

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "repo/map_index.h"
 #include "restore/file_lander.h"
 #include "restore/leftovers.h"
 #include "tests/support/expect.h"
 #include "tests/support/restore_world.h"
+#include "tests/support/temp_dir.h"
 
 namespace lifeboat::restore {
 
@@ -142,6 +144,49 @@ TEST(Apply, ADeltaFetchesOnlyWhatDiffersAndRemovesTheRest) {
     EXPECT_EQ(tree_of(files, "/restored"), world.tree);
     EXPECT_LE(report->bytes_fetched, 12U * 8192);
     EXPECT_GT(report->bytes_kept, 900U * 8192);
+}
+
+// Fingerprints only spare work: without them a delta fetches all, and leaves nothing of the old
+// contents where the backup has zeros.
+TEST(Apply, ADeltaWithoutFingerprintsFetchesAll) {
+    Tree tree = small_cluster();
+    tree["base/5/16387"] = base::Bytes(40 * 8192);
+    RestoreWorld world(tree);
+    SimFiles files;
+    ASSERT_TRUE(ok(world.apply(files)));
+    write(files, "/restored/base/5/16387", base::Bytes(40 * 8192, 'x'));
+    for (const auto& [index, print] : world.backup.manifest.prints) {
+        world.world.remove(print.object.name);
+    }
+    world.request.existing = Existing::Delta;
+    const auto report = world.apply(files);
+    ASSERT_TRUE(ok(report));
+    EXPECT_EQ(report->bytes_kept, 0U);
+    EXPECT_EQ(tree_of(files, "/restored"), tree);
+}
+
+// On a real disk, where large files go past the page cache: whole blocks, holes, a short tail.
+TEST(Apply, LargeFilesLandOnARealDisk) {
+    Tree tree = small_cluster();
+    tree["base/5/16388"] = test::table_like(8, (5 << 20) + 12345);
+    tree["base/5/16389"] = base::Bytes(3 << 20);
+    tree["base/5/16390"] = test::noise(9, 2 << 20);
+    for (std::size_t at = 100 * 8192; at < 140 * 8192; ++at) {
+        tree["base/5/16390"][at] = 0;
+    }
+    RestoreWorld world(tree);
+    const test::TempDir directory;
+    world.request.target = directory / "restored";
+    for (const std::size_t workers : {1U, 4U}) {
+        world.request.workers = workers;
+        ASSERT_TRUE(ok(world.apply(base::real_files())));
+        EXPECT_EQ(tree_of(base::real_files(), world.request.target), tree);
+        const auto stat = base::real_files().stat(world.request.target + "/base/5/16390");
+        const auto maps =
+            repo::MapIndex::open(*world.world.store, world.world.repository->id(), world.backup);
+        EXPECT_EQ(stat->modified, (*maps)->map("base/5/16390")->modified);
+        ASSERT_TRUE(ok(base::remove_tree(base::real_files(), world.request.target)));
+    }
 }
 
 TEST(Apply, LastIsTakenAwayBeforeADeltaChangesAnything) {

@@ -20,7 +20,7 @@ std::vector<Range> ranges_of(const std::shared_ptr<OutFile>& out) {
     const std::uint64_t pages = out->map.pages();
     std::size_t run = 0;
     std::uint64_t skip = 0;
-    for (std::uint64_t page = 0; page < pages; page += kRangePages) {
+    for (std::uint64_t page = 0; page < pages || ranges.empty(); page += kRangePages) {
         ranges.push_back({out, ranges.size(), run, skip});
         skip += std::min(kRangePages, pages - page);
         while (run < out->map.runs.size() && skip >= out->map.runs[run].pages) {
@@ -54,8 +54,28 @@ std::vector<PageRun> slice_runs(const std::vector<PageRun>& runs, std::size_t fi
 
 namespace {
 
+// Smaller files are written back by the kernel, many at a time, sooner than one by one by us.
+constexpr std::uint64_t kDirectFrom = base::kMiB;
+
 std::uint64_t pages_in(std::uint64_t bytes) {
     return (bytes + kPageSize - 1) / kPageSize;
+}
+
+// The parts of the file that are not holes: (offset, count), in order, none touching the next.
+std::vector<std::pair<std::uint64_t, std::uint64_t>> written_spans(const repo::FileMap& map) {
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> spans;
+    std::uint64_t at = 0;
+    for (const PageRun& run : map.runs) {
+        const std::uint64_t count = std::min<std::uint64_t>(run.pages * kPageSize, map.size - at);
+        if (!run.at.is_zero()) {
+            if (spans.empty() || spans.back().first + spans.back().second != at) {
+                spans.emplace_back(at, 0);
+            }
+            spans.back().second += count;
+        }
+        at += count;
+    }
+    return spans;
 }
 
 }  // namespace
@@ -63,12 +83,14 @@ std::uint64_t pages_in(std::uint64_t bytes) {
 Result<> RangeLander::land(const Range& range, ApplyReport& report) {
     OutFile& out = *range.out;
     const auto landing = "restoring '" + out.map.path + "'";
-    buffer_.resize(range.length());
-    const bool something_there = range.offset() < out.existing_size && !out.prints.pages.empty();
-    TRY((something_there ? land_over(range, buffer_, report) : land_fresh(range, buffer_, report))
+    base::File* file = TRY(opened(out).during(landing));
+    const auto bytes = buffer_.first(range.length());
+    const bool something_there = range.offset() < out.existing_size && !out.prints.empty();
+    TRY((something_there ? land_over(range, *file, bytes, report)
+                         : land_fresh(range, *file, bytes, report))
             .during(landing));
-    out.crcs[range.number] = base::crc32c(buffer_);
-    progress_.bytes_done.fetch_add(buffer_.size(), std::memory_order_relaxed);
+    out.crcs[range.number] = base::crc32c(bytes);
+    progress_.bytes_done.fetch_add(bytes.size(), std::memory_order_relaxed);
     if (out.ranges_left.fetch_sub(1) == 1) {
         TRY(finish(out).during(landing));
         progress_.files_done.fetch_add(1, std::memory_order_relaxed);
@@ -76,8 +98,38 @@ Result<> RangeLander::land(const Range& range, ApplyReport& report) {
     return {};
 }
 
+// Files are created by the workers: a cluster has thousands of small ones, and one thread that made
+// them all would keep the others waiting.
+Result<base::File*> RangeLander::opened(OutFile& out) {
+    const base::Lock lock(out.opening);
+    if (!out.file) {
+        out.file = TRY(open(out));
+    }
+    return out.file.get();
+}
+
+// Creates the file, or opens what a delta or an interrupted run left, and gives it its size and
+// owner at once.
+Result<std::unique_ptr<base::File>> RangeLander::open(const OutFile& out) {
+    const auto mode =
+        out.existing_size > 0 ? base::OpenMode::ReadWrite : base::OpenMode::CreateOrTruncate;
+    auto file = TRY(files_.open(out.path, mode, out.map.mode));
+    TRY(file->truncate(out.map.size));
+    TRY(files_.set_mode(out.path, out.map.mode));
+    if (request_.uid && request_.gid) {
+        TRY(files_.set_owner(out.path, *request_.uid, *request_.gid));
+    }
+    if (out.map.size >= kDirectFrom) {
+        file->bypass_cache();
+        for (const auto& [offset, count] : written_spans(out.map)) {
+            file->set_aside(offset, count);
+        }
+    }
+    return file;
+}
+
 // A new file: zero runs stay holes, the rest is written run by run of pages that lie together.
-Result<> RangeLander::land_fresh(const Range& range, base::MutableBytes bytes,
+Result<> RangeLander::land_fresh(const Range& range, base::File& file, base::MutableBytes bytes,
                                  ApplyReport& report) {
     OutFile& out = *range.out;
     const std::vector<PageRun> runs =
@@ -86,8 +138,8 @@ Result<> RangeLander::land_fresh(const Range& range, base::MutableBytes bytes,
     std::uint64_t at = 0;
     std::uint64_t unwritten = 0;  // start of the bytes that are not zero runs and not written yet
     const auto write_until = [&](std::uint64_t end) -> Result<> {
-        return end > unwritten ? out.file->write_at(range.offset() + unwritten,
-                                                    bytes.subspan(unwritten, end - unwritten))
+        return end > unwritten ? file.write_at(range.offset() + unwritten,
+                                               bytes.subspan(unwritten, end - unwritten))
                                : Result<>();
     };
     for (const PageRun& run : runs) {
@@ -112,8 +164,8 @@ std::vector<bool> RangeLander::compare(const Range& range, BytesView existing) {
         const std::size_t at = i * kPageSize;
         const std::size_t count = std::min<std::size_t>(kPageSize, range.length() - at);
         if (at + count <= existing.size()) {
-            wanted[i] = fingerprinter_.of(existing.subspan(at, count)) !=
-                        range.out->prints.pages[first + i];
+            wanted[i] =
+                fingerprinter_.of(existing.subspan(at, count)) != range.out->prints[first + i];
         }
     }
     return wanted;
@@ -121,9 +173,10 @@ std::vector<bool> RangeLander::compare(const Range& range, BytesView existing) {
 
 // Bytes are there already: only pages whose fingerprint differs are fetched and written. `bytes`
 // ends up as the range's contents.
-Result<> RangeLander::land_over(const Range& range, base::MutableBytes bytes, ApplyReport& report) {
+Result<> RangeLander::land_over(const Range& range, base::File& file, base::MutableBytes bytes,
+                                ApplyReport& report) {
     OutFile& out = *range.out;
-    const std::size_t got = TRY(out.file->read_at(range.offset(), bytes));
+    const std::size_t got = TRY(file.read_at(range.offset(), bytes));
     const std::vector<bool> wanted = compare(range, bytes.first(got));
     for (std::size_t i = 0; i < wanted.size();) {
         std::size_t end = i;
@@ -136,7 +189,7 @@ Result<> RangeLander::land_over(const Range& range, base::MutableBytes bytes, Ap
             const auto runs =
                 slice_runs(out.map.runs, range.first_run, range.skip_pages + i, end - i);
             TRY(reader_.read(runs, bytes.subspan(at, count)));
-            TRY(out.file->write_at(range.offset() + at, bytes.subspan(at, count)));
+            TRY(file.write_at(range.offset() + at, bytes.subspan(at, count)));
             report.bytes_fetched += count;
         } else {
             report.bytes_kept += count;
@@ -159,7 +212,9 @@ Result<> RangeLander::finish(OutFile& out) {
         return Error(Code::Corrupt, "the file's checksum differs from the one taken at capture")
             .hint("Run 'lifeboat repo check --data' and restore another backup meanwhile.");
     }
-    return out.file->close();
+    const base::Lock lock(out.opening);
+    TRY(out.file->close());
+    return files_.set_modified(out.path, out.map.modified);
 }
 
 }  // namespace lifeboat::restore

@@ -23,7 +23,7 @@ struct RestoreRequest {
     int port = 0;
     std::string
         owner;  // user name; empty: the target's owner, or the configuration's when we are root
-    std::size_t workers = 2;
+    std::size_t workers = 4;  // more than cores: each waits for the disk half of its time
     std::vector<std::pair<std::string, std::string>> tablespaces;  // old -> new
     std::vector<std::string> validate;                             // added to the configuration's
     bool check_pages = false;

@@ -1,9 +1,10 @@
-// File maps and fingerprint lists from hostile bytes. What decodes is safe to restore, and encodes
-// to what decodes to the same.
+// File maps, fingerprint lists and patches from hostile bytes. What decodes is safe to restore, and
+// encodes to what decodes to the same.
 #include <cstdint>
 
 #include "base/check.h"
 #include "repo/file_map.h"
+#include "repo/fingerprint_list.h"
 
 namespace {
 
@@ -47,10 +48,29 @@ void read_list(BytesView bytes) {
              same->first_page == list->first_page);
 }
 
+void read_patch(BytesView bytes) {
+    base::ByteReader in(bytes);
+    const auto patch = repo::FingerprintPatch::decode(in);
+    if (!patch) {
+        return;
+    }
+    base::ByteWriter out;
+    patch->encode(out);
+    base::ByteReader again(out.bytes());
+    const auto same = repo::FingerprintPatch::decode(again);
+    LB_CHECK(same.has_value() && again.at_end() && same->changes == patch->changes &&
+             same->base == patch->base && same->count == patch->count);
+    const repo::FingerprintList list{patch->path, patch->first_page,
+                                     std::vector<crypto::Fingerprint>(patch->count)};
+    const auto pages = patch->apply(list);
+    LB_CHECK(pages.has_value() && pages->size() == patch->count);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     read_map({data, size});
     read_list({data, size});
+    read_patch({data, size});
     return 0;
 }

@@ -178,13 +178,31 @@ class Reader:
         for item, ref in zip(clear['objects'], inner['packs']):
             packs[ref['index']] = self.pack(ROOT / item['name'], commitment=commitments[ref['session']])
             assert packs[ref['index']]['pack'].hex() == ref['pack']
-        files = {}
-        for item in clear['objects'][len(inner['packs']):]:
-            self.maps(self.pack(ROOT / item['name'], key=self.map_key), packs, files)
+        files, prints = {}, {}
+        others = clear['objects'][len(inner['packs']):]
+        maps, lists = others[:len(inner['maps'])], others[len(inner['maps']):]
+        assert len(lists) == len(inner['prints'])
+        for item, ref in zip(lists, inner['prints']):
+            prints[ref['index']] = self.pack(ROOT / item['name'], key=self.map_key)
+            assert prints[ref['index']]['pack'].hex() == ref['pack']
+        for item in maps:
+            self.maps(self.pack(ROOT / item['name'], key=self.map_key), packs, prints, files)
         return inner, files
 
     @staticmethod
-    def maps(pack, packs, files):
+    def listed(frame, wanted):
+        kind, plain = frame
+        entry = In(plain)
+        assert kind == 4
+        while not entry.at_end():
+            path, first, count = entry.sized().decode(), entry.varint(), entry.varint()
+            pages = entry.raw(16 * count)
+            if (path, first) == wanted:
+                return count
+        raise AssertionError(f'{wanted} is not in its frame')
+
+    @classmethod
+    def maps(cls, pack, packs, prints, files):
         assert pack['kind'] == 2 and pack['session'] == bytes(16)
         for kind, plain in pack['frames']:
             entry = In(plain)
@@ -204,10 +222,18 @@ class Reader:
                         content += packs[index]['frames'][frame][1][offset:offset + pages * PAGE]
                 files[path] = content[:size]
                 assert len(files[path]) == size
-            while kind == 4 and not entry.at_end():
+            while kind == 6 and not entry.at_end():
                 path, first, count = entry.sized().decode(), entry.varint(), entry.varint()
+                index, frame, changes = entry.varint(), entry.varint(), entry.varint()
+                listed = cls.listed(prints[index]['frames'][frame], (path, first))
                 assert first == 0 and count == -(-len(files[path]) // PAGE)
-                entry.raw(16 * count)
+                page, changed = 0, set()
+                for _ in range(changes):
+                    page += entry.varint()
+                    entry.raw(16)
+                    changed.add(page)
+                    page += 1
+                assert changed >= set(range(listed, count)) and page <= count
 
     # ---- stream.md
 

@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 
+#include "base/aligned_buffer.h"
 #include "base/files.h"
 #include "tests/support/expect.h"
 #include "tests/support/sim_files.h"
@@ -122,6 +125,35 @@ TYPED_TEST(FilesContract, TruncateCutsAndExtends) {
     EXPECT_EQ(this->get("x"), std::string("he\0\0", 4));
     EXPECT_TRUE(ok((*file)->sync()));
     EXPECT_TRUE(ok((*file)->close()));
+}
+
+// Whatever a file system makes of the hints, the bytes are those that were written.
+TYPED_TEST(FilesContract, WritesPastThePageCacheAreWritesLikeOthers) {
+    auto file = this->files().open(this->at("x"), OpenMode::CreateOrTruncate, 0600);
+    ASSERT_TRUE(ok(file));
+    ASSERT_TRUE(ok((*file)->truncate(100'000)));
+    (*file)->bypass_cache();
+    (*file)->set_aside(0, 65536);
+    base::AlignedBuffer buffer(65536);
+    Bytes expected(100'000);
+    // Whole blocks; a tail; an unaligned place; unaligned memory; nothing.
+    const std::array<std::array<std::size_t, 3>, 6> writes = {{{0, 0, 8192},
+                                                               {8192, 0, 5000},
+                                                               {20'001, 0, 4096},
+                                                               {40'960, 3, 8192},
+                                                               {49'152, 0, 0},
+                                                               {65'536, 0, 34'464}}};
+    base::Byte value = 1;
+    for (const auto& [offset, shift, count] : writes) {
+        const MutableBytes bytes = buffer.first(shift + count).subspan(shift);
+        std::fill(bytes.begin(), bytes.end(), value++);
+        ASSERT_TRUE(ok((*file)->write_at(offset, bytes)));
+        std::copy(bytes.begin(), bytes.end(),
+                  expected.begin() + static_cast<std::ptrdiff_t>(offset));
+    }
+    ASSERT_TRUE(ok((*file)->sync()));
+    ASSERT_TRUE(ok((*file)->close()));
+    EXPECT_EQ(base::read_file(this->files(), this->at("x")).value(), expected);
 }
 
 TYPED_TEST(FilesContract, AFileOpenForReadingIsNotWritten) {

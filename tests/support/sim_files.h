@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,12 @@ struct CrashMode {
     Unsynced unsynced = Unsynced::Lost;
     std::uint64_t seed = 0;
 };
+
+// A test's name tells the mode, whatever the compiler left in its padding.
+inline void PrintTo(const CrashMode& mode, std::ostream* out) {
+    constexpr const char* kNames[] = {"lost", "kept", "subset"};
+    *out << kNames[static_cast<int>(mode.unsynced)] << mode.seed;
+}
 
 inline constexpr CrashMode kLoseUnsynced{CrashMode::Unsynced::Lost, 0};
 inline constexpr CrashMode kKeepAll{CrashMode::Unsynced::Kept, 0};

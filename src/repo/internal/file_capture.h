@@ -6,6 +6,7 @@
 #include "crypto/fingerprint.h"
 #include "repo/capture.h"
 #include "repo/file_map.h"
+#include "repo/fingerprint_list.h"
 
 namespace lifeboat::repo {
 
@@ -54,7 +55,7 @@ class FileCapture {
     std::vector<std::uint32_t> chunk_crcs;
     std::vector<std::uint32_t> chunk_sizes;  // 0: not given
     std::vector<Location> before_pages;
-    std::vector<crypto::Fingerprint> before_fingerprints;
+    KnownPrints before;  // its slices are empty where no list of it may be referred to
     std::uint64_t before_size = 0;
 };
 
