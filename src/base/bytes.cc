@@ -185,18 +185,29 @@ Matrix square(const Matrix& matrix) {
     return out;
 }
 
-}  // namespace
-
-std::uint32_t crc32c_combine(std::uint32_t a, std::uint32_t b, std::uint64_t length_of_b) {
-    Matrix step{};  // advances a register over one zero bit
+// What advances a register over 1, 2, 4, ... zero bytes.
+std::array<Matrix, 64> steps() {
+    Matrix step{};  // over one zero bit
     step[0] = 0x82f63b78U;
     for (std::size_t i = 1; i < step.size(); ++i) {
         step[i] = 1U << (i - 1);
     }
-    step = square(square(square(step)));  // one zero byte
-    for (; length_of_b != 0; length_of_b >>= 1, step = square(step)) {
+    step = square(square(square(step)));
+    std::array<Matrix, 64> all{};
+    for (Matrix& each : all) {
+        each = step;
+        step = square(step);
+    }
+    return all;
+}
+
+}  // namespace
+
+std::uint32_t crc32c_combine(std::uint32_t a, std::uint32_t b, std::uint64_t length_of_b) {
+    static const std::array<Matrix, 64> kSteps = steps();
+    for (std::size_t i = 0; length_of_b != 0; length_of_b >>= 1, ++i) {
         if ((length_of_b & 1) != 0) {
-            a = times(step, a);
+            a = times(kSteps[i], a);
         }
     }
     return a ^ b;
