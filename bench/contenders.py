@@ -46,7 +46,7 @@ class Contender:
 
 
 class Ours(Contender):
-    """Lifeboat: zstd 1, AES-256-GCM, two workers, its own WAL inside the backup."""
+    """Lifeboat: zstd 2, AES-256-GCM, two workers, its own WAL inside the backup."""
     name = 'Lifeboat'
 
     def __init__(self, ground, name='lifeboat'):
@@ -178,7 +178,7 @@ class Restic(Contender):
 
 
 class BareLoop(Contender):
-    """read, zstd 1, AES-256-GCM, write, sync: bench/limit.cc on the same files."""
+    """read, zstd 2, AES-256-GCM, write, sync: bench/limit.cc on the same files."""
     name = 'the bare loop'
 
     def __init__(self, ground, program):

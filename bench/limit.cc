@@ -32,14 +32,14 @@ namespace fs = std::filesystem;
 using Buffer = std::vector<unsigned char>;
 
 constexpr std::size_t kWriteSize = std::size_t{8} << 20;
-constexpr std::size_t kFramesPerTurn = 64;  // a thread takes neighbours: the reads stay sequential
+constexpr std::size_t kFramesPerTurn = 16;  // a thread takes neighbours: the reads stay sequential
 constexpr std::size_t kTagSize = 16;
 
 struct Options {
     std::string directory;
     std::string out;
-    std::size_t frame = 128 * 1024;
-    int level = 1;
+    std::size_t frame = 512 * 1024;
+    int level = 2;
     std::size_t threads = 2;
     std::vector<std::string> skip;
 };

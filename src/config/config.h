@@ -58,7 +58,7 @@ struct Backup {
     std::chrono::days retention{30};
     std::chrono::days rolling_full{28};
     int workers = 2;
-    int compression = 1;   // zstd's level
+    int compression = 2;   // zstd's level
     std::string schedule;  // empty: none
     bool operator==(const Backup&) const = default;
 };

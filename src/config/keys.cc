@@ -63,7 +63,7 @@ constexpr KeySpec kBackup[] = {
     {"retention", ValueKind::Days, Presence::Optional, "30d"},
     {"rolling_full", ValueKind::Days, Presence::Optional, "28d"},
     {"workers", ValueKind::Integer, Presence::Optional, "2"},
-    {"compression", ValueKind::Integer, Presence::Optional, "1"},
+    {"compression", ValueKind::Integer, Presence::Optional, "2"},
     {"schedule", ValueKind::Text},
 };
 

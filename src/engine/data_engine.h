@@ -36,7 +36,7 @@ struct BackupPolicy {
     std::chrono::days retention{30};
     std::chrono::days rolling{28};
     std::size_t workers = 2;
-    int compression = 1;
+    int compression = 2;
 };
 
 struct BackupJob {

@@ -9,8 +9,8 @@
 // Capture. Tested by capture_test.cc and tests/crash/capture_crash_test.cc.
 //
 // A lane belongs to one thread: it fingerprints the pages of a chunk, compares them with the
-// previous backup, and gathers what changed. Sixteen or more changed pages in a row become frames
-// straight from the caller's buffer; fewer wait in the lane's pending frame, together with pages of
+// previous backup, and gathers what changed. A frame of changed pages in a row is sealed straight
+// from the caller's buffer; fewer wait in the lane's pending frame, together with pages of
 // other chunks and files. A pending frame's place (pack, number) is promised to its pages at once,
 // so nothing has to be patched later; hence a direct frame first flushes the pending one, and a
 // pack is only changed between frames.

@@ -35,7 +35,7 @@ struct CaptureRequest {
     base::Timestamp start;
     policy::ExpiryDay manifest_expires;
     policy::ExpiryDay pack_expires;
-    int compression = 1;    // zstd level of page frames
+    int compression = 2;    // zstd level of page frames
     std::size_t lanes = 2;  // threads that will feed pages
     std::uint64_t pack_target = 32 * base::kMiB;
     MapIndex* previous =

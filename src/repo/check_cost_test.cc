@@ -22,7 +22,7 @@ using Lost = std::map<std::string, std::vector<PageRange>>;
 class CheckCost : public testing::Test {
   protected:
     CheckCost() {
-        tree["base/16384/2619"] = noise(1, 40 * kPageSize);
+        tree["base/16384/2619"] = noise(1, 130 * kPageSize);
         tree["base/16384/1259"] = noise(2, 3 * kPageSize + 50);
         tree["PG_VERSION"] = noise(3, 3);
         tree["empty"] = {};

@@ -16,7 +16,7 @@ namespace lifeboat::repo {
 // ranges.
 
 inline constexpr std::size_t kPageSize = 8192;
-inline constexpr std::size_t kPagesPerFrame = 16;
+inline constexpr std::size_t kPagesPerFrame = 64;
 inline constexpr std::size_t kFrameSize = kPageSize * kPagesPerFrame;
 inline constexpr std::size_t kMaxFramePlain = 4 * base::kMiB;
 inline constexpr std::size_t kMaxPackSize = 256 * base::kMiB;

@@ -15,7 +15,7 @@ constexpr std::uint64_t kHeadGuess =
 constexpr std::uint64_t kMaxGap = 256 * base::kKiB;  // cheaper to read and drop than to ask twice
 constexpr std::uint64_t kMaxGroup = 4 * base::kMiB;
 constexpr std::size_t kMaxOpeners = 8;
-constexpr std::size_t kMaxRecent = 32;
+constexpr std::size_t kMaxRecent = 16;
 
 Result<Bytes> read_range(store::ObjectStore& store, const std::string& name, std::uint64_t offset,
                          std::uint64_t count) {

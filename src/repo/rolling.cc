@@ -9,7 +9,7 @@ namespace lifeboat::repo {
 
 namespace {
 
-// Runs per page, compared without division: a fresh file has one run for each sixteen pages.
+// Runs per page, compared without division: a fresh file has one run for each frame of pages.
 bool more_urgent(const RewriteCandidate& a, const RewriteCandidate& b) {
     if (a.age_days != b.age_days) {
         return a.age_days > b.age_days;
