@@ -54,7 +54,9 @@ class Planner {
     };
 
     Result<Resolved> resolve(const Candidate& candidate, std::vector<TimelineSpan> way);
+    bool ends_at_hole(const WalSurvey& survey, const ResolvedTarget& found) const;
     Error beyond(const Candidate& candidate, const WalSurvey& survey, Lsn end) const;
+    Error at_hole(const Candidate& candidate, const Resolved& resolved) const;
     Error no_candidate(const std::vector<repo::ManifestName>& names) const;
     std::string later_point(Lsn after, base::Timestamp time) const;
 
@@ -224,6 +226,9 @@ Result<Planner::Outcome> Planner::follow(const Candidate& candidate,
                                         "' to see what can be recovered."));
         return Outcome{};
     }
+    if (ends_at_hole(survey, found)) {
+        return at_hole(candidate, resolved);
+    }
     if (found.kind == ResolvedTarget::Kind::Beyond) {
         return beyond(candidate, survey, found.end);
     }
@@ -310,6 +315,39 @@ Error Planner::beyond(const Candidate& candidate, const WalSurvey& survey, Lsn e
     return Error(Code::Refused, wanted + (future ? " lies in the future"
                                                  : " lies after everything that was captured"))
         .hint("The newest point is " + reach + ": --at latest." + passed);
+}
+
+// "Everything that was captured" must not mean less without a word: behind the hole is more.
+bool Planner::ends_at_hole(const WalSurvey& survey, const ResolvedTarget& found) const {
+    return std::holds_alternative<engine::Latest>(request_.target) &&
+           (survey.goes_on || found.kind == ResolvedTarget::Kind::Beyond);
+}
+
+Error Planner::at_hole(const Candidate& candidate, const Resolved& resolved) const {
+    const auto& [survey, found] = resolved;
+    const std::string& backup = candidate.opened.manifest.backup;
+    const bool zeros = found.kind == ResolvedTarget::Kind::Beyond;
+    const Lsn from = zeros ? found.end : survey.end;
+    const Lsn on = survey.goes_on && !zeros ? *survey.goes_on : survey.pieces.back().from;
+    const auto holder = std::find_if(survey.pieces.begin(), survey.pieces.end(),
+                                     [&](const WalPiece& piece) { return from <= piece.to; });
+    const base::Timestamp captured =
+        holder == survey.pieces.end() ? candidate.opened.manifest.stop : holder->captured;
+    const std::string later = later_point(from, captured);
+    const std::string nearest =
+        found.record ? "--lsn " + format_lsn(found.record->start) : "--immediate";
+    std::string passed;
+    for (const std::string& note : survey.passed_over) {
+        passed += " " + note;
+    }
+    return Error(Code::Refused,
+                 describe_target(request_.target) + " cannot be reached from backup '" + backup +
+                     "': WAL is missing from " + on_timeline(from, survey.timeline_at(from)) +
+                     " on, and what was captured goes on at " +
+                     on_timeline(on, survey.timeline_at(on)))
+        .hint("The newest point before the hole, captured at " + base::human_time(captured) +
+              ", is reached with --backup " + backup + " " + nearest +
+              (later.empty() ? "" : "; the nearest behind it is " + later) + "." + passed);
 }
 
 Error Planner::no_candidate(const std::vector<repo::ManifestName>& names) const {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/process.h"
@@ -266,6 +267,46 @@ TEST_F(RecoveryTest, T13_P5_AFailingRepositoryAbortsRecoveryAndNeverPromotes) {
         << started.error().message();
     EXPECT_TRUE(restored.exists("recovery.signal")) << "it did not open";
     EXPECT_FALSE(restored.exists("pg_wal/00000003.history")) << "it did not promote";
+// The newest point is everything that was captured, or nothing.
+TEST_F(RecoveryTest, T10_T23_TheNewestPointIsNotTheFirstHoleInSilence) {
+    const auto catalog = repo::StreamCatalog::load(*world().repository, "prod");
+    ASSERT_TRUE(ok(catalog));
+    const std::uint64_t four = world().at("four").lsn.value;
+    const auto& entries = catalog->entries();
+    const auto lost = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) {
+        return entry.name.range.timeline == 1 && entry.name.range.from > four;
+    });
+    ASSERT_NE(lost, entries.end());
+    const postgres::Lsn hole{lost->name.range.from};
+    const std::string object = base::join(world().directory("repository"), lost->name.text());
+    base::Files& files = base::real_files();
+
+    ASSERT_TRUE(ok(files.rename(object, object + ".away", base::Replace::No)));
+    Restored restored(world(), "restored");
+    const auto gone = restored.plan(engine::Latest{});
+    ASSERT_TRUE(ok(files.rename(object + ".away", object, base::Replace::No)));
+    world().set_faults([&](store::Operation operation, const std::string& name) {
+        return operation == store::Operation::GetRange && name == lost->name.text()
+                   ? store::Fault::FlipBit
+                   : store::Fault::None;
+    });
+    const auto damaged = restored.plan(engine::Latest{});
+    world().set_faults(nullptr);
+
+    for (const auto* planned : {&gone, &damaged}) {
+        ASSERT_TRUE(fails(*planned, Code::Refused));
+        const std::string said = planned->error().message() + " " + planned->error().hint();
+        EXPECT_NE(said.find("WAL is missing from " + postgres::format_lsn(hole)), std::string::npos)
+            << said;
+        EXPECT_NE(said.find("goes on at"), std::string::npos) << said;
+        const std::size_t at = said.find("--lsn ");
+        ASSERT_NE(at, std::string::npos) << said;
+        const std::string lsn = said.substr(at + 6, said.find_first_of(" ;.", at + 6) - at - 6);
+        ASSERT_TRUE(ok(restored.plan(engine::AtPosition{lsn}))) << "the hint leads somewhere";
+        EXPECT_LT(postgres::parse_lsn(lsn).value(), hole);
+    }
+}
+
 
     world().set_faults(nullptr);
     ASSERT_TRUE(ok(restored.start())) << "and goes on once the repository is back (P9)";
