@@ -58,6 +58,7 @@ class Planner {
     Error beyond(const Candidate& candidate, const WalSurvey& survey, Lsn end) const;
     Error at_hole(const Candidate& candidate, const Resolved& resolved) const;
     Error no_candidate(const std::vector<repo::ManifestName>& names) const;
+    base::Timestamp end_of(const repo::ManifestName& name) const;
     std::string later_point(Lsn after, base::Timestamp time) const;
 
     RecoveryCatalog& catalog_;
@@ -88,12 +89,16 @@ Result<std::vector<repo::ManifestName>> Planner::candidates() const {
     return names;
 }
 
+// What a name tells of the end has whole seconds: enough to pass it over, not to choose it.
 bool Planner::ends_after_target(const repo::ManifestName& name) const {
     const auto* time = std::get_if<AtTime>(&request_.target);
     return time != nullptr && name.stop > time->time;
 }
 
 bool Planner::ends_after_target(const Candidate& candidate) const {
+    if (const auto* time = std::get_if<AtTime>(&request_.target)) {
+        return candidate.opened.manifest.stop > time->time;
+    }
     const auto* position = std::get_if<AtPosition>(&request_.target);
     const auto at = position == nullptr ? Result<Lsn>(Lsn{}) : parse_lsn(position->text);
     return position != nullptr && at && *at < candidate.details.stop;
@@ -275,18 +280,24 @@ Result<Planner::Resolved> Planner::resolve(const Candidate& candidate,
     }
 }
 
-// "backup 'x' at 2026-01-23 02:07:14 UTC": the first backup that begins a window behind what can be
-// reached.
+// As exact as the backup tells; of one that does not open no earlier than it was.
+base::Timestamp Planner::end_of(const repo::ManifestName& name) const {
+    const auto candidate = catalog_.open(name);
+    return candidate ? (*candidate)->opened.manifest.stop : name.stop + std::chrono::seconds(1);
+}
+
+// "backup 'x' at 2026-01-23 02:07:14.123456 UTC": the first backup that begins a window behind what
+// can be reached.
 std::string Planner::later_point(Lsn after, base::Timestamp time) const {
     const bool by_time = std::holds_alternative<AtTime>(request_.target);
     for (const repo::ManifestName& name : catalog_.names()) {
-        if (by_time && name.stop <= time) {
+        if (by_time && name.stop + std::chrono::seconds(1) <= time) {
             continue;
         }
-        const auto candidate =
-            by_time ? Result<std::shared_ptr<const Candidate>>(nullptr) : catalog_.open(name);
-        if (by_time || (candidate && (*candidate)->details.stop > after)) {
-            return "backup '" + name.backup + "' at " + base::human_time(name.stop);
+        const auto candidate = catalog_.open(name);
+        const base::Timestamp end = end_of(name);
+        if (by_time ? end > time : candidate && (*candidate)->details.stop > after) {
+            return "backup '" + name.backup + "' at " + base::human_time(end, 6);
         }
     }
     return {};
@@ -358,8 +369,8 @@ Error Planner::no_candidate(const std::vector<repo::ManifestName>& names) const 
     const std::string which = request_.backup.empty() ? "the oldest backup" : "the chosen backup";
     return Error(Code::Refused, describe_target(request_.target) + " lies before the end of " +
                                     which + ", '" + first.backup + "'")
-        .hint("The earliest point that it reaches is its end, at " + base::human_time(first.stop) +
-              ": --backup " + first.backup + " --immediate.");
+        .hint("The earliest point that it reaches is its end, at " +
+              base::human_time(end_of(first), 6) + ": --backup " + first.backup + " --immediate.");
 }
 
 }  // namespace

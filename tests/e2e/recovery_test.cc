@@ -12,7 +12,7 @@
 #include "postgres/wal_fetch_client.h"
 #include "repo/stream.h"
 #include "store/local_store.h"
-#include "tests/e2e/recovery_world.h"
+#include "tests/e2e/recovery_fixture.h"
 #include "tests/support/expect.h"
 
 // Restores of a real cluster, each compared with what the cluster held at that moment.
@@ -22,36 +22,6 @@ namespace {
 
 using base::Code;
 using namespace std::chrono_literals;
-
-class RecoveryTest : public testing::Test {
-  public:
-    static void SetUpTestSuite() {
-        const std::string missing = postgres::PgServer{15, 1, false}.missing();
-        if (missing.empty()) {
-            world_ = new RecoveryWorld;
-        }
-    }
-
-    static void TearDownTestSuite() {
-        delete world_;
-        world_ = nullptr;
-    }
-
-  protected:
-    void SetUp() override {
-        if (world_ == nullptr) {
-            GTEST_SKIP() << postgres::PgServer{15, 1, false}.missing();
-        }
-        world_->set_faults(nullptr);
-    }
-
-    static RecoveryWorld& world() { return *world_; }
-
-  private:
-    static RecoveryWorld* world_;
-};
-
-RecoveryWorld* RecoveryTest::world_ = nullptr;
 
 void expect_rows(RecoveryWorld& world, const char* what, const engine::Target& target,
                  const std::string& rows, std::optional<std::uint32_t> timeline = std::nullopt) {
@@ -267,6 +237,36 @@ TEST_F(RecoveryTest, T13_P5_AFailingRepositoryAbortsRecoveryAndNeverPromotes) {
         << started.error().message();
     EXPECT_TRUE(restored.exists("recovery.signal")) << "it did not open";
     EXPECT_FALSE(restored.exists("pg_wal/00000003.history")) << "it did not promote";
+
+    world().set_faults(nullptr);
+    ASSERT_TRUE(ok(restored.start())) << "and goes on once the repository is back (P9)";
+    EXPECT_EQ(restored.rows(), world().at("seventy-one").rows);
+}
+
+TEST_F(RecoveryTest, T10_ALostObjectIsAHoleThatIsFoundBeforehand) {
+    const auto catalog = repo::StreamCatalog::load(*world().repository, "prod");
+    ASSERT_TRUE(ok(catalog));
+    std::string lost;
+    for (const auto& entry : catalog->entries()) {
+        const bool behind =
+            entry.name.range.timeline == 1 && entry.name.range.from > world().at("four").lsn.value;
+        lost = lost.empty() && behind ? entry.name.text() : lost;
+    }
+    world().set_faults([&lost](store::Operation operation, const std::string& name) {
+        return operation == store::Operation::GetRange && name == lost ? store::Fault::FlipBit
+                                                                       : store::Fault::None;
+    });
+    Restored restored(world(), "restored");
+    const auto planned = restored.plan(engine::AtTransaction{world().at("six").xid});
+    ASSERT_FALSE(planned.has_value());
+    const auto early = restored.plan(engine::AtTransaction{world().at("two").xid});
+    EXPECT_TRUE(ok(early)) << "what lies before the hole can be reached";
+    const auto late =
+        restored.plan(engine::AtPosition{postgres::format_lsn(world().at("six").lsn)});
+    ASSERT_TRUE(fails(late, Code::Refused));
+    EXPECT_NE(late.error().hint().find(lost), std::string::npos) << late.error().hint();
+}
+
 // The newest point is everything that was captured, or nothing.
 TEST_F(RecoveryTest, T10_T23_TheNewestPointIsNotTheFirstHoleInSilence) {
     const auto catalog = repo::StreamCatalog::load(*world().repository, "prod");
@@ -305,36 +305,6 @@ TEST_F(RecoveryTest, T10_T23_TheNewestPointIsNotTheFirstHoleInSilence) {
         ASSERT_TRUE(ok(restored.plan(engine::AtPosition{lsn}))) << "the hint leads somewhere";
         EXPECT_LT(postgres::parse_lsn(lsn).value(), hole);
     }
-}
-
-
-    world().set_faults(nullptr);
-    ASSERT_TRUE(ok(restored.start())) << "and goes on once the repository is back (P9)";
-    EXPECT_EQ(restored.rows(), world().at("seventy-one").rows);
-}
-
-TEST_F(RecoveryTest, T10_ALostObjectIsAHoleThatIsFoundBeforehand) {
-    const auto catalog = repo::StreamCatalog::load(*world().repository, "prod");
-    ASSERT_TRUE(ok(catalog));
-    std::string lost;
-    for (const auto& entry : catalog->entries()) {
-        const bool behind =
-            entry.name.range.timeline == 1 && entry.name.range.from > world().at("four").lsn.value;
-        lost = lost.empty() && behind ? entry.name.text() : lost;
-    }
-    world().set_faults([&lost](store::Operation operation, const std::string& name) {
-        return operation == store::Operation::GetRange && name == lost ? store::Fault::FlipBit
-                                                                       : store::Fault::None;
-    });
-    Restored restored(world(), "restored");
-    const auto planned = restored.plan(engine::AtTransaction{world().at("six").xid});
-    ASSERT_FALSE(planned.has_value());
-    const auto early = restored.plan(engine::AtTransaction{world().at("two").xid});
-    EXPECT_TRUE(ok(early)) << "what lies before the hole can be reached";
-    const auto late =
-        restored.plan(engine::AtPosition{postgres::format_lsn(world().at("six").lsn)});
-    ASSERT_TRUE(fails(late, Code::Refused));
-    EXPECT_NE(late.error().hint().find(lost), std::string::npos) << late.error().hint();
 }
 
 // Without it nobody can tell that timeline 2 left timeline 1, and where.
