@@ -166,8 +166,7 @@ int run_restore(const service::World& world, const Common& common,
         return console.fail(report.error());
     }
     show_report(*report, *request, console);
-    const bool sound = !report->started || report->started->findings.empty();
-    return console.finish(report->to_json(), sound ? 0 : base::exit_code(Code::Partial));
+    return console.finish(report->to_json(), report->exit_code());
 }
 
 }  // namespace lifeboat::cli

@@ -57,6 +57,7 @@ class Planner {
     bool ends_at_hole(const WalSurvey& survey, const ResolvedTarget& found) const;
     Error beyond(const Candidate& candidate, const WalSurvey& survey, Lsn end) const;
     Error at_hole(const Candidate& candidate, const Resolved& resolved) const;
+    void note_damage(const Candidate& candidate, TimelineId timeline);
     Error no_candidate(const std::vector<repo::ManifestName>& names) const;
     base::Timestamp end_of(const repo::ManifestName& name) const;
     std::string later_point(Lsn after, base::Timestamp time) const;
@@ -247,6 +248,7 @@ Result<Planner::Outcome> Planner::follow(const Candidate& candidate,
     for (const std::string& note : survey.passed_over) {
         notes_.push_back(note);
     }
+    note_damage(candidate, survey.timeline_at(found.end));
     engine::RecoveryPlan plan = TRY(compose_plan(
         {request_.target, candidate, survey, found, notes_}, catalog_, repository_, keys_));
     return Outcome(std::move(plan));
@@ -371,6 +373,33 @@ Error Planner::no_candidate(const std::vector<repo::ManifestName>& names) const 
                                     which + ", '" + first.backup + "'")
         .hint("The earliest point that it reaches is its end, at " +
               base::human_time(end_of(first), 6) + ": --backup " + first.backup + " --immediate.");
+}
+
+// The newest backup is the nearest, also where the server's own data was damaged already. Whoever
+// restores it must know, and which one has none.
+void Planner::note_damage(const Candidate& candidate, TimelineId timeline) {
+    const repo::Manifest& m = candidate.opened.manifest;
+    if (m.damage.empty()) {
+        return;
+    }
+    std::string sound;
+    for (auto name = catalog_.names().rbegin(); name != catalog_.names().rend() && sound.empty();
+         ++name) {
+        const auto other = name->stop < m.stop ? catalog_.open(*name)
+                                               : Result<std::shared_ptr<const Candidate>>(nullptr);
+        const bool may_do =
+            other && *other && (*other)->opened.manifest.damage.empty() &&
+            catalog_.tree().path((*other)->details.timeline, (*other)->details.stop, timeline);
+        sound = may_do ? name->backup : "";
+    }
+    const repo::DamagedPage& first = m.damage.front();
+    notes_.push_back("DAMAGED: pages of backup '" + m.backup +
+                     "' were damaged on the server itself, " + std::to_string(m.damage.size()) +
+                     " in all, the first of them page " + std::to_string(first.page) + " of '" +
+                     first.path + "' (" + first.why + "). " +
+                     (sound.empty() ? "No older backup leads there without damage."
+                                    : "The newest backup before it without damage is '" + sound +
+                                          "': --backup " + sound + "."));
 }
 
 }  // namespace

@@ -78,5 +78,20 @@ TEST_F(RecoveryTest, T23_ABackupIsNotUsedForAMomentBeforeItsVeryEnd) {
     EXPECT_THAT(early.error().hint(), HasSubstr(base::human_time(later.original.stop, 6)));
 }
 
+TEST_F(RecoveryTest, ABackupWithDamagedPagesIsNotRestoredWithoutAWord) {
+    const ForgedBackup rotten(world(), [&](repo::Manifest& m, postgres::BackupDetails&) {
+        m.stop += 1s;
+        m.damage = {{"base/5/16384", 7, "bad checksum"}, {"base/5/16384", 9, "bad checksum"}};
+        m.counts.damaged_pages = 2;
+    });
+    Restored restored(world(), "restored");
+    ASSERT_TRUE(ok(restored.plan(engine::Latest{})));
+    ASSERT_EQ(restored.recovery->backup.manifest.backup, rotten.forged.backup);
+    const std::string said = restored.recovery->sentences.front();
+    EXPECT_THAT(said, HasSubstr("page 7 of 'base/5/16384' (bad checksum)"));
+    EXPECT_THAT(said, HasSubstr("2 in all"));
+    EXPECT_THAT(said, HasSubstr("--backup " + rotten.original.backup));
+}
+
 }  // namespace
 }  // namespace lifeboat::test
