@@ -125,11 +125,14 @@ void show_report(const service::RestoreReport& report, const service::RestoreReq
         (a.bytes_kept > 0 ? "; " + base::human_size(a.bytes_kept) + " was there already" : ""));
     if (report.started) {
         show_started(*report.started, console);
-        return;
+    } else {
+        console.line("          " + report.plan.point);
+        console.line("next: start the server on '" + request.target +
+                     "'; it fetches its WAL through lifeboat and opens at that point");
     }
-    console.line("          " + report.plan.point);
-    console.line("next: start the server on '" + request.target +
-                 "'; it fetches its WAL through lifeboat and opens at that point");
+    console.note(
+        "it counts as a copy: if it takes the original's place, remove 'lifeboat.restored' "
+        "from it, or 'wal-push' refuses what it archives");
 }
 
 }  // namespace

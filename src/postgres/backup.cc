@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "postgres/backup_branch.h"
 #include "postgres/internal/backup_source.h"
 #include "postgres/pg_control.h"
 #include "postgres/slots.h"
@@ -61,10 +62,12 @@ std::string cluster_words(std::uint64_t identifier, int major) {
 }
 
 // T18. A connection that leads elsewhere by mistake would make the wrong database the newest state
-// of this system.
-Result<> refuse_foreign_parent(const engine::BackupJob& job, const ServerFacts& facts) {
+// of this system. Returns what the newest backup
+// tells of its server.
+Result<std::optional<BackupDetails>> refuse_foreign_parent(const engine::BackupJob& job,
+                                                           const ServerFacts& facts) {
     if (!job.parent) {
-        return {};
+        return std::optional<BackupDetails>();
     }
     const repo::Manifest& newest = job.parent->manifest;
     const BackupDetails details = TRY(
@@ -80,7 +83,7 @@ Result<> refuse_foreign_parent(const engine::BackupJob& job, const ServerFacts& 
                 "Correct 'connection', or give this server a system of its own in lifeboat.yaml: "
                 "after an upgrade to a new major version too.");
     }
-    return {};
+    return std::optional(details);
 }
 
 Result<> check_same_cluster(base::Files& files, base::Clock& clock, const std::string& directory,
@@ -226,7 +229,8 @@ Result<repo::Manifest> take_backup(const PostgresConfig& config, engine::BackupJ
     Connection session = TRY(Connection::open(options, context.stop));
     const ServerFacts facts = TRY(gather_facts(session, context.clock));
     BackupDetails details = details_of(facts);
-    TRY(refuse_foreign_parent(job, facts));
+    const auto newest = TRY(refuse_foreign_parent(job, facts));
+    TRY(refuse_left_timeline(session, job, config.system, facts, newest));
     if (job.full) {
         job.parent.reset();
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "postgres/recovery_branches.h"
 #include "postgres/recovery_catalog.h"
 #include "postgres/recovery_compose.h"
 #include "postgres/recovery_resolve.h"
@@ -231,6 +232,10 @@ Result<Planner::Outcome> Planner::follow(const Candidate& candidate,
                                   .hint("Run 'lifeboat list " + catalog_.system() +
                                         "' to see what can be recovered."));
         return Outcome{};
+    }
+    if (!request_.timeline) {
+        TRY(refuse_two_lives({request_, candidate, survey, found}, catalog_, repository_, keys_,
+                             context_.stop));
     }
     if (ends_at_hole(survey, found)) {
         return at_hole(candidate, resolved);
