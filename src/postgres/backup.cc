@@ -7,6 +7,7 @@
 #include "postgres/internal/backup_source.h"
 #include "postgres/pg_control.h"
 #include "postgres/slots.h"
+#include "postgres/tablespace_proof.h"
 #include "repo/rolling.h"
 
 // A backup of PostgreSQL, from connection to manifest. Tested by tests/e2e/backup_test.cc.
@@ -134,8 +135,8 @@ enum class Reader { Directory, Wire };
 // Reads the files where they are this server's and readable; asks the server otherwise, unless the
 // configuration insists.
 Result<Reader> choose_reader(const PostgresConfig& config, const engine::Context& context,
-                             const ServerFacts& facts, Locality& locality, BackupDetails& details,
-                             std::vector<std::string>& notes) {
+                             const ServerFacts& facts, Connection& session, Locality& locality,
+                             BackupDetails& details, std::vector<std::string>& notes) {
     if (config.read == PostgresConfig::Read::Wire) {
         return Reader::Wire;
     }
@@ -150,6 +151,10 @@ Result<Reader> choose_reader(const PostgresConfig& config, const engine::Context
     }
     if (readable) {
         readable = locality.check(context.files, details.data_directory);
+    }
+    if (readable) {
+        readable = prove_tablespaces(session, context.files, details.data_directory,
+                                     details.version_directory);
     }
     if (readable) {
         return Reader::Directory;
@@ -235,7 +240,8 @@ Result<repo::Manifest> take_backup(const PostgresConfig& config, engine::BackupJ
         job.parent.reset();
     }
     Locality locality(session, context.random);
-    const Reader reader = TRY(choose_reader(config, context, facts, locality, details, job.notes));
+    const Reader reader =
+        TRY(choose_reader(config, context, facts, session, locality, details, job.notes));
     const std::unique_ptr<repo::MapIndex> previous = TRY(open_previous(job));
     const auto capture = TRY(repo::Capture::begin(
         job.repository, job.host, capture_request(job, config, context, previous.get()),
