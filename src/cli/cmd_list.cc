@@ -24,7 +24,7 @@ std::vector<std::string> backup_row(const service::ListedBackup& b, const Consol
 }
 
 std::string moment(const std::optional<base::Timestamp>& time, const std::string& position) {
-    return time ? base::human_time(*time, 3) + " (" + position + ")" : position;
+    return time ? base::human_time(*time, 6) + " (" + position + ")" : position;
 }
 
 void show_system(const service::ListedSystem& system, Console& console) {

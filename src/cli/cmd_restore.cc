@@ -125,11 +125,14 @@ void show_report(const service::RestoreReport& report, const service::RestoreReq
         (a.bytes_kept > 0 ? "; " + base::human_size(a.bytes_kept) + " was there already" : ""));
     if (report.started) {
         show_started(*report.started, console);
-        return;
+    } else {
+        console.line("          " + report.plan.point);
+        console.line("next: start the server on '" + request.target +
+                     "'; it fetches its WAL through lifeboat and opens at that point");
     }
-    console.line("          " + report.plan.point);
-    console.line("next: start the server on '" + request.target +
-                 "'; it fetches its WAL through lifeboat and opens at that point");
+    console.note(
+        "it counts as a copy: if it takes the original's place, remove 'lifeboat.restored' "
+        "from it, or 'wal-push' refuses what it archives");
 }
 
 }  // namespace
@@ -166,8 +169,7 @@ int run_restore(const service::World& world, const Common& common,
         return console.fail(report.error());
     }
     show_report(*report, *request, console);
-    const bool sound = !report->started || report->started->findings.empty();
-    return console.finish(report->to_json(), sound ? 0 : base::exit_code(Code::Partial));
+    return console.finish(report->to_json(), report->exit_code());
 }
 
 }  // namespace lifeboat::cli

@@ -133,7 +133,7 @@ TEST_F(RunTest, AListHasAHeadAndAWindow) {
     const Said said = say({"list"});
     EXPECT_THAT(said.out, ContainsRegex("backup +kind +took +size +stored +expires +state"));
     EXPECT_THAT(said.out, ContainsRegex("20260123T140000Z-[0-9a-f]{4} +full +1.0 s +3 B"));
-    EXPECT_THAT(said.out, HasSubstr("recoverable  2026-01-23 14:00:00.000 UTC (0/2000028)"));
+    EXPECT_THAT(said.out, HasSubstr("recoverable  2026-01-23 14:00:00.000000 UTC (0/2000028)"));
 }
 
 TEST_F(RunTest, AStatusIsReadInOneLook) {

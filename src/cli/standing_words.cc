@@ -57,6 +57,11 @@ void show_standing(const service::Standing& standing, const std::string& indent,
                      base::human_time(standing.newest->stop) + ", of " +
                      std::to_string(standing.backups));
     }
+    if (standing.damaged_pages > 0) {
+        console.line(indent + padded("pages") + console.tint(Tone::Bad, "DAMAGED") + "  " +
+                     std::to_string(standing.damaged_pages) +
+                     " in the newest backup, as they are on the server");
+    }
     if (standing.newest_point) {
         console.line(indent + padded("recoverable") + "to " +
                      base::human_time(*standing.newest_point, 3));

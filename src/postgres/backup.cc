@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 
+#include "postgres/backup_branch.h"
 #include "postgres/internal/backup_source.h"
 #include "postgres/pg_control.h"
 #include "postgres/slots.h"
+#include "postgres/tablespace_proof.h"
 #include "repo/rolling.h"
 
 // A backup of PostgreSQL, from connection to manifest. Tested by tests/e2e/backup_test.cc.
@@ -61,10 +63,12 @@ std::string cluster_words(std::uint64_t identifier, int major) {
 }
 
 // T18. A connection that leads elsewhere by mistake would make the wrong database the newest state
-// of this system.
-Result<> refuse_foreign_parent(const engine::BackupJob& job, const ServerFacts& facts) {
+// of this system. Returns what the newest backup
+// tells of its server.
+Result<std::optional<BackupDetails>> refuse_foreign_parent(const engine::BackupJob& job,
+                                                           const ServerFacts& facts) {
     if (!job.parent) {
-        return {};
+        return std::optional<BackupDetails>();
     }
     const repo::Manifest& newest = job.parent->manifest;
     const BackupDetails details = TRY(
@@ -80,7 +84,7 @@ Result<> refuse_foreign_parent(const engine::BackupJob& job, const ServerFacts& 
                 "Correct 'connection', or give this server a system of its own in lifeboat.yaml: "
                 "after an upgrade to a new major version too.");
     }
-    return {};
+    return std::optional(details);
 }
 
 Result<> check_same_cluster(base::Files& files, base::Clock& clock, const std::string& directory,
@@ -131,8 +135,8 @@ enum class Reader { Directory, Wire };
 // Reads the files where they are this server's and readable; asks the server otherwise, unless the
 // configuration insists.
 Result<Reader> choose_reader(const PostgresConfig& config, const engine::Context& context,
-                             const ServerFacts& facts, Locality& locality, BackupDetails& details,
-                             std::vector<std::string>& notes) {
+                             const ServerFacts& facts, Connection& session, Locality& locality,
+                             BackupDetails& details, std::vector<std::string>& notes) {
     if (config.read == PostgresConfig::Read::Wire) {
         return Reader::Wire;
     }
@@ -147,6 +151,10 @@ Result<Reader> choose_reader(const PostgresConfig& config, const engine::Context
     }
     if (readable) {
         readable = locality.check(context.files, details.data_directory);
+    }
+    if (readable) {
+        readable = prove_tablespaces(session, context.files, details.data_directory,
+                                     details.version_directory);
     }
     if (readable) {
         return Reader::Directory;
@@ -226,12 +234,14 @@ Result<repo::Manifest> take_backup(const PostgresConfig& config, engine::BackupJ
     Connection session = TRY(Connection::open(options, context.stop));
     const ServerFacts facts = TRY(gather_facts(session, context.clock));
     BackupDetails details = details_of(facts);
-    TRY(refuse_foreign_parent(job, facts));
+    const auto newest = TRY(refuse_foreign_parent(job, facts));
+    TRY(refuse_left_timeline(session, job, config.system, facts, newest));
     if (job.full) {
         job.parent.reset();
     }
     Locality locality(session, context.random);
-    const Reader reader = TRY(choose_reader(config, context, facts, locality, details, job.notes));
+    const Reader reader =
+        TRY(choose_reader(config, context, facts, session, locality, details, job.notes));
     const std::unique_ptr<repo::MapIndex> previous = TRY(open_previous(job));
     const auto capture = TRY(repo::Capture::begin(
         job.repository, job.host, capture_request(job, config, context, previous.get()),

@@ -3,6 +3,7 @@
 #include "postgres/directory_copy.h"
 #include "postgres/internal/backup_source.h"
 #include "postgres/pg_control.h"
+#include "postgres/tablespace_proof.h"
 
 // Reading a live cluster from its files. Order is everything (T1-T4, T10, T19):
 //
@@ -119,6 +120,9 @@ Result<> read_directory(BackupRun& run) {
     rules.version_directory = run.details.version_directory;
     DataDirectory found =
         TRY(scan_data_directory(run.context.files, run.details.data_directory, rules));
+    // Once more: what was mounted when the way to read was chosen may not be so now.
+    TRY(prove_tablespaces(run.session, run.context.files, run.details.data_directory,
+                          run.details.version_directory));
     run.job.progress.bytes_expected = found.bytes;
     run.details.tablespaces = found.tablespaces;
     run.job.notes.insert(run.job.notes.end(), found.notes.begin(), found.notes.end());

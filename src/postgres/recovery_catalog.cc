@@ -147,12 +147,23 @@ void RecoveryCatalog::reserve_numbers(const std::set<TimelineId>& taken) {
     }
 }
 
+// A history alone is of a server that was promoted and never captured: to follow it would end
+// recovery where it began.
+bool RecoveryCatalog::has_life(TimelineId timeline) const {
+    const auto origin = tree_.origin(timeline);
+    const auto ranges = stream_.ranges(timeline);
+    const bool wal = !ranges.empty() && (!origin || ranges.back().to > origin->at.value);
+    return wal || std::any_of(open_.begin(), open_.end(), [&](const auto& known) {
+               return known.second->details.timeline == timeline;
+           });
+}
+
 TimelineId RecoveryCatalog::newest_descendant(TimelineId timeline, Lsn at) const {
     const std::vector<TimelineId> known = tree_.timelines();
     for (auto newest = known.rbegin(); newest != known.rend() && *newest > timeline; ++newest) {
         const bool told =
             std::find(unreadable_.begin(), unreadable_.end(), *newest) == unreadable_.end();
-        if (told && tree_.path(timeline, at, *newest)) {
+        if (told && has_life(*newest) && tree_.path(timeline, at, *newest)) {
             return *newest;
         }
     }

@@ -45,7 +45,8 @@ class RecoveryCatalog {
     // Opens the history files with what the hosts of the system know, and builds the tree. Cheap
     // when repeated.
     Result<> open_histories();
-    // The newest timeline that goes on from `at` on `timeline`; itself when none does.
+    // The newest timeline that goes on from `at` on `timeline`, and of which there is more than its
+    // history; itself when none does.
     TimelineId newest_descendant(TimelineId timeline, Lsn at) const;
 
     const TimelineTree& tree() const { return tree_; }
@@ -68,6 +69,7 @@ class RecoveryCatalog {
                     const repo::ReaderKeys& keys)
         : system_(system), repository_(repository), keys_(keys) {}
 
+    bool has_life(TimelineId timeline) const;
     void reserve_numbers(const std::set<TimelineId>& taken);
     void remember_key(const base::Key256& host_secret);
     Result<> open_history(const std::string& object);

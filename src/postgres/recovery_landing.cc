@@ -8,6 +8,7 @@
 #include "postgres/pg_control.h"
 #include "postgres/recovery_settings.h"
 #include "postgres/wal_feed_plan.h"
+#include "postgres/wal_push.h"
 
 // Tested by recovery_landing_test.cc and tests/e2e/recovery_test.cc.
 
@@ -123,6 +124,11 @@ Result<Landing> recovery_landing(const engine::RecoveryPlan& neutral,
     landing.extra.push_back(text_file("recovery.signal", ""));
     landing.extra.push_back(
         text_file(std::string(kFeedPlanFile), FeedPlan::of(*plan).to_json().dump(2) + "\n"));
+    landing.extra.push_back(text_file(
+        std::string(kRestoredFile),
+        "Restored from backup '" + plan->backup + "' of '" + plan->system +
+            "'. While this file is here, 'lifeboat wal-push' takes nothing from this server.\n"
+            "Remove it when the server takes the place of the original, which is off for good.\n"));
     TRY(add_tablespaces(*plan, request, landing));
     const auto pinned = add_configuration(*plan, request, landing);
     landing.extra.push_back(text_file(

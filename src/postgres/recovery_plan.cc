@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "postgres/recovery_branches.h"
 #include "postgres/recovery_catalog.h"
 #include "postgres/recovery_compose.h"
 #include "postgres/recovery_resolve.h"
@@ -54,8 +55,12 @@ class Planner {
     };
 
     Result<Resolved> resolve(const Candidate& candidate, std::vector<TimelineSpan> way);
+    bool ends_at_hole(const WalSurvey& survey, const ResolvedTarget& found) const;
     Error beyond(const Candidate& candidate, const WalSurvey& survey, Lsn end) const;
+    Error at_hole(const Candidate& candidate, const Resolved& resolved) const;
+    void note_damage(const Candidate& candidate, TimelineId timeline);
     Error no_candidate(const std::vector<repo::ManifestName>& names) const;
+    base::Timestamp end_of(const repo::ManifestName& name) const;
     std::string later_point(Lsn after, base::Timestamp time) const;
 
     RecoveryCatalog& catalog_;
@@ -86,12 +91,16 @@ Result<std::vector<repo::ManifestName>> Planner::candidates() const {
     return names;
 }
 
+// What a name tells of the end has whole seconds: enough to pass it over, not to choose it.
 bool Planner::ends_after_target(const repo::ManifestName& name) const {
     const auto* time = std::get_if<AtTime>(&request_.target);
     return time != nullptr && name.stop > time->time;
 }
 
 bool Planner::ends_after_target(const Candidate& candidate) const {
+    if (const auto* time = std::get_if<AtTime>(&request_.target)) {
+        return candidate.opened.manifest.stop > time->time;
+    }
     const auto* position = std::get_if<AtPosition>(&request_.target);
     const auto at = position == nullptr ? Result<Lsn>(Lsn{}) : parse_lsn(position->text);
     return position != nullptr && at && *at < candidate.details.stop;
@@ -224,6 +233,13 @@ Result<Planner::Outcome> Planner::follow(const Candidate& candidate,
                                         "' to see what can be recovered."));
         return Outcome{};
     }
+    if (!request_.timeline) {
+        TRY(refuse_two_lives({request_, candidate, survey, found}, catalog_, repository_, keys_,
+                             context_.stop));
+    }
+    if (ends_at_hole(survey, found)) {
+        return at_hole(candidate, resolved);
+    }
     if (found.kind == ResolvedTarget::Kind::Beyond) {
         return beyond(candidate, survey, found.end);
     }
@@ -237,6 +253,7 @@ Result<Planner::Outcome> Planner::follow(const Candidate& candidate,
     for (const std::string& note : survey.passed_over) {
         notes_.push_back(note);
     }
+    note_damage(candidate, survey.timeline_at(found.end));
     engine::RecoveryPlan plan = TRY(compose_plan(
         {request_.target, candidate, survey, found, notes_}, catalog_, repository_, keys_));
     return Outcome(std::move(plan));
@@ -270,18 +287,24 @@ Result<Planner::Resolved> Planner::resolve(const Candidate& candidate,
     }
 }
 
-// "backup 'x' at 2026-01-23 02:07:14 UTC": the first backup that begins a window behind what can be
-// reached.
+// As exact as the backup tells; of one that does not open no earlier than it was.
+base::Timestamp Planner::end_of(const repo::ManifestName& name) const {
+    const auto candidate = catalog_.open(name);
+    return candidate ? (*candidate)->opened.manifest.stop : name.stop + std::chrono::seconds(1);
+}
+
+// "backup 'x' at 2026-01-23 02:07:14.123456 UTC": the first backup that begins a window behind what
+// can be reached.
 std::string Planner::later_point(Lsn after, base::Timestamp time) const {
     const bool by_time = std::holds_alternative<AtTime>(request_.target);
     for (const repo::ManifestName& name : catalog_.names()) {
-        if (by_time && name.stop <= time) {
+        if (by_time && name.stop + std::chrono::seconds(1) <= time) {
             continue;
         }
-        const auto candidate =
-            by_time ? Result<std::shared_ptr<const Candidate>>(nullptr) : catalog_.open(name);
-        if (by_time || (candidate && (*candidate)->details.stop > after)) {
-            return "backup '" + name.backup + "' at " + base::human_time(name.stop);
+        const auto candidate = catalog_.open(name);
+        const base::Timestamp end = end_of(name);
+        if (by_time ? end > time : candidate && (*candidate)->details.stop > after) {
+            return "backup '" + name.backup + "' at " + base::human_time(end, 6);
         }
     }
     return {};
@@ -312,6 +335,39 @@ Error Planner::beyond(const Candidate& candidate, const WalSurvey& survey, Lsn e
         .hint("The newest point is " + reach + ": --at latest." + passed);
 }
 
+// "Everything that was captured" must not mean less without a word: behind the hole is more.
+bool Planner::ends_at_hole(const WalSurvey& survey, const ResolvedTarget& found) const {
+    return std::holds_alternative<engine::Latest>(request_.target) &&
+           (survey.goes_on || found.kind == ResolvedTarget::Kind::Beyond);
+}
+
+Error Planner::at_hole(const Candidate& candidate, const Resolved& resolved) const {
+    const auto& [survey, found] = resolved;
+    const std::string& backup = candidate.opened.manifest.backup;
+    const bool zeros = found.kind == ResolvedTarget::Kind::Beyond;
+    const Lsn from = zeros ? found.end : survey.end;
+    const Lsn on = survey.goes_on && !zeros ? *survey.goes_on : survey.pieces.back().from;
+    const auto holder = std::find_if(survey.pieces.begin(), survey.pieces.end(),
+                                     [&](const WalPiece& piece) { return from <= piece.to; });
+    const base::Timestamp captured =
+        holder == survey.pieces.end() ? candidate.opened.manifest.stop : holder->captured;
+    const std::string later = later_point(from, captured);
+    const std::string nearest =
+        found.record ? "--lsn " + format_lsn(found.record->start) : "--immediate";
+    std::string passed;
+    for (const std::string& note : survey.passed_over) {
+        passed += " " + note;
+    }
+    return Error(Code::Refused,
+                 describe_target(request_.target) + " cannot be reached from backup '" + backup +
+                     "': WAL is missing from " + on_timeline(from, survey.timeline_at(from)) +
+                     " on, and what was captured goes on at " +
+                     on_timeline(on, survey.timeline_at(on)))
+        .hint("The newest point before the hole, captured at " + base::human_time(captured) +
+              ", is reached with --backup " + backup + " " + nearest +
+              (later.empty() ? "" : "; the nearest behind it is " + later) + "." + passed);
+}
+
 Error Planner::no_candidate(const std::vector<repo::ManifestName>& names) const {
     if (obstacle_) {
         return obstacle_->clone();
@@ -320,8 +376,35 @@ Error Planner::no_candidate(const std::vector<repo::ManifestName>& names) const 
     const std::string which = request_.backup.empty() ? "the oldest backup" : "the chosen backup";
     return Error(Code::Refused, describe_target(request_.target) + " lies before the end of " +
                                     which + ", '" + first.backup + "'")
-        .hint("The earliest point that it reaches is its end, at " + base::human_time(first.stop) +
-              ": --backup " + first.backup + " --immediate.");
+        .hint("The earliest point that it reaches is its end, at " +
+              base::human_time(end_of(first), 6) + ": --backup " + first.backup + " --immediate.");
+}
+
+// The newest backup is the nearest, also where the server's own data was damaged already. Whoever
+// restores it must know, and which one has none.
+void Planner::note_damage(const Candidate& candidate, TimelineId timeline) {
+    const repo::Manifest& m = candidate.opened.manifest;
+    if (m.damage.empty()) {
+        return;
+    }
+    std::string sound;
+    for (auto name = catalog_.names().rbegin(); name != catalog_.names().rend() && sound.empty();
+         ++name) {
+        const auto other = name->stop < m.stop ? catalog_.open(*name)
+                                               : Result<std::shared_ptr<const Candidate>>(nullptr);
+        const bool may_do =
+            other && *other && (*other)->opened.manifest.damage.empty() &&
+            catalog_.tree().path((*other)->details.timeline, (*other)->details.stop, timeline);
+        sound = may_do ? name->backup : "";
+    }
+    const repo::DamagedPage& first = m.damage.front();
+    notes_.push_back("DAMAGED: pages of backup '" + m.backup +
+                     "' were damaged on the server itself, " + std::to_string(m.damage.size()) +
+                     " in all, the first of them page " + std::to_string(first.page) + " of '" +
+                     first.path + "' (" + first.why + "). " +
+                     (sound.empty() ? "No older backup leads there without damage."
+                                    : "The newest backup before it without damage is '" + sound +
+                                          "': --backup " + sound + "."));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::uint64_t kShortestLead = 256 * base::kKiB;
 constexpr std::uint64_t kWholeWay = 1ULL << 60;
+constexpr Lsn kBehindAll{~std::uint64_t{0}};
 
 class Resolver {
   public:
@@ -155,12 +156,15 @@ void Resolver::conclude(const StopFinder& finder) {
     out_.end = out_.record ? out_.record->end : survey_.begin;
     // Zeros in the middle of what was captured: what lies behind them is not WAL that a server
     // would reach.
-    const bool cut_short =
-        !decided_ && !survey_.pieces.empty() && read_to_ < survey_.pieces.back().from;
+    const auto* position = std::get_if<engine::AtPosition>(&target_);
+    const auto wanted = position == nullptr ? Result<Lsn>(kBehindAll) : parse_lsn(position->text);
+    const bool cut_short = !decided_ && !survey_.pieces.empty() &&
+                           read_to_ < survey_.pieces.back().from &&
+                           (!wanted || *wanted >= read_to_);
     if (finder.needs_match()) {
         out_.kind = ResolvedTarget::Kind::Unmatched;
         out_.end = read_to_;
-    } else if (cut_short && !std::holds_alternative<engine::Latest>(target_)) {
+    } else if (cut_short) {
         out_.kind = ResolvedTarget::Kind::Beyond;
         out_.end = read_to_;
     }

@@ -58,6 +58,11 @@ std::string name_set_by(std::string_view line) {
     return name;
 }
 
+bool is_kept_to_itself(std::string_view name) {
+    return std::any_of(kKeptToItself.begin(), kKeptToItself.end(),
+                       [&](const auto& setting) { return setting.first == name; });
+}
+
 }  // namespace
 
 std::string quote_setting(std::string_view value) {
@@ -87,6 +92,9 @@ std::string recovery_settings(const PostgresPlan& plan, std::string_view fetch_c
     std::string out = "\n" + std::string(kTitle) + plan.backup +
                       "'. These lines matter while recovery.signal exists.\n";
     out += assign("restore_command", restore_command(fetch_command));
+    for (const auto& [name, value] : kKeptToItself) {
+        out += assign(name, value);
+    }
     out += assign("recovery_target_timeline", timeline_setting(plan));
     out += assign("recovery_target_action", "promote");
     out += assign("recovery_target_inclusive", "true");
@@ -118,7 +126,7 @@ std::string without_recovery(std::string_view text) {
         ours = (ours || line.starts_with(kTitle)) && line != kMinimumsTitle;
         const std::string name = name_set_by(line);
         const bool over = line.starts_with(kTitle) || name == "restore_command" ||
-                          name.starts_with("recovery_target");
+                          name.starts_with("recovery_target") || is_kept_to_itself(name);
         if (!ours || !over) {
             out += line;
         }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,14 @@ std::string quote_setting(std::string_view value);
 // where it goes.
 std::string restore_command(std::string_view fetch_command);
 
+// What the original does to others while it recovers, and how it is kept from doing so here: its
+// commands would move its address or empty its archive, and a delayed standby's delay would hold
+// recovery up.
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kKeptToItself = {
+    {{"recovery_end_command", ""},
+     {"archive_cleanup_command", ""},
+     {"recovery_min_apply_delay", "0"}}};
+
 // What postgresql.auto.conf gets, behind whatever it holds: the target, how WAL is fetched, and the
 // settings without which the server would not replay this WAL (T24). Every other recovery target is
 // unset first: a server refuses two. `pinned` settings follow as they are.
@@ -25,9 +34,10 @@ std::string recovery_settings(const PostgresPlan& plan, std::string_view fetch_c
                               const std::vector<std::pair<std::string, std::string>>& pinned = {});
 
 // `text` of postgresql.auto.conf once recovery is over: without the target and the restore_command
-// of recovery_settings(). A replica or a copy made of the server would take both for its own, and
-// refuse a stop before its own beginning. Everything else stays, the minimums too: a transaction
-// that was prepared needs its place.
+// of recovery_settings(), and kKeptToItself, of which the server's own become true again. A replica
+// or a copy made of the server would take both for its own, and refuse a stop before its own
+// beginning. Everything else stays, the minimums too: a transaction that was prepared needs its
+// place.
 std::string without_recovery(std::string_view text);
 
 // (old absolute directory -> new one), as a person gave it.

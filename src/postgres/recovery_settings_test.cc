@@ -47,6 +47,17 @@ TEST(RecoverySettings, UnsetEveryOtherTargetBeforeTheOne) {
     }
 }
 
+TEST(RecoverySettings, T25_KeepTheOriginalsCommandsFromRunning) {
+    const std::string text = recovery_settings(small_plan(), "x");
+    EXPECT_TRUE(has_line(text, "recovery_end_command = ''")) << text;
+    EXPECT_TRUE(has_line(text, "archive_cleanup_command = ''"));
+    EXPECT_TRUE(has_line(text, "recovery_min_apply_delay = '0'"));
+    const std::string own = "recovery_end_command = 'of the original'\n";
+    EXPECT_TRUE(without_recovery(own + text).starts_with(own));
+    EXPECT_EQ(without_recovery(text).find("command"), std::string::npos);
+    EXPECT_EQ(without_recovery(text).find("delay"), std::string::npos);
+}
+
 TEST(RecoverySettings, ABackupAloneStopsAtTheFirstConsistentMoment) {
     PostgresPlan plan = small_plan();
     plan.stop = {.immediate = true, .record = {}};

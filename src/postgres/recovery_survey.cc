@@ -123,6 +123,7 @@ struct Judged {
     base::Timestamp captured;
     std::optional<WalSummary> summary;
     std::string flaw;
+    bool foreign = false;  // nobody whom we trust captured it from this cluster
 };
 
 std::optional<WalSummary> open_any(const repo::VerifiedLabel& label,
@@ -180,6 +181,14 @@ class Surveyor {
 
     const Judged& of(const Entry* entry) const { return judged_.at(entry); }
 
+    // Damaged or not: it is of this cluster, and was captured. Reads one label at most.
+    Result<bool> is_ours(const Entry* entry) {
+        if (!judged_.contains(entry)) {
+            judged_[entry] = TRY(judge(*entry));
+        }
+        return !judged_.at(entry).foreign;
+    }
+
     std::vector<const Entry*> flawed() const {
         std::vector<const Entry*> out;
         for (const auto& [entry, judged] : judged_) {
@@ -200,6 +209,7 @@ class Surveyor {
                 return std::move(label).error();
             }
             out.flaw = label.error().message();
+            out.foreign = code == Code::Denied;
             return out;
         }
         const repo::StreamLabel& said = label->label;
@@ -209,6 +219,7 @@ class Surveyor {
             out.flaw = "'" + entry.name.text() +
                        "' comes from another cluster: system identifier " +
                        std::to_string(said.source) + ", PostgreSQL " + std::to_string(said.major);
+            out.foreign = true;
             return out;
         }
         out.captured = said.captured;
@@ -223,6 +234,28 @@ class Surveyor {
     const base::StopToken& stop_;
     std::map<const Entry*, Judged> judged_;
 };
+
+// The first captured byte of `way` behind a hole at `end`.
+Result<std::optional<Lsn>> find_more(const repo::StreamCatalog& catalog,
+                                     const std::vector<TimelineSpan>& way, Lsn end,
+                                     Surveyor& surveyor) {
+    for (const TimelineSpan& span : way) {
+        for (const Entry& entry : catalog.entries()) {
+            const Lsn at = std::max({Lsn{entry.name.range.from}, span.begin, end});
+            const bool on_it = entry.name.range.timeline == span.timeline &&
+                               at.value < entry.name.range.to &&
+                               (!span.end.is_set() || at < span.end);
+            if (!on_it) {
+                continue;
+            }
+            const bool ours = TRY(surveyor.is_ours(&entry));
+            if (ours) {
+                return std::optional(at);
+            }
+        }
+    }
+    return std::optional<Lsn>();
+}
 
 }  // namespace
 
@@ -246,6 +279,7 @@ Result<WalSurvey> survey_way(repo::Repository& repository, const repo::StreamCat
         }
     }
     survey.end = survey.pieces.empty() ? details.stop : survey.pieces.back().to;
+    survey.goes_on = TRY(find_more(catalog, survey.way, survey.end, surveyor));
     for (WalPiece& piece : survey.pieces) {
         piece.captured = surveyor.of(piece.entry).captured;
         piece.summary = surveyor.of(piece.entry).summary;

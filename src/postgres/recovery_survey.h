@@ -48,6 +48,9 @@ struct WalSurvey {
     Lsn begin;                     // where the backup is consistent
     std::vector<WalPiece> pieces;  // contiguous from `begin`
     Lsn end;                       // every byte before it is in the repository
+    // Where captured WAL of the way goes on behind a hole at `end`; nothing: `end` is the end of
+    // all.
+    std::optional<Lsn> goes_on;
     std::vector<std::string>
         passed_over;  // sentences: objects that are of another cluster, unsigned, damaged or gone
 

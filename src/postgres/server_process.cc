@@ -137,7 +137,7 @@ Result<ServerUser> choose_server_user(base::Files& files, const std::string& tar
 }
 
 ServerSettings isolated_settings(const ServerPlace& place) {
-    return {
+    ServerSettings out = {
         {"archive_mode", "off"},
         {"archive_command", ""},
         {"primary_conninfo", ""},
@@ -154,6 +154,12 @@ ServerSettings isolated_settings(const ServerPlace& place) {
         {"max_logical_replication_workers", "0"},
         {"cron.launch_active_jobs", "off"},
         {"cluster_name", "lifeboat"}};
+    out.insert(out.end(), kKeptToItself.begin(), kKeptToItself.end());
+    if (place.major < 15) {
+        // Debian keeps it in /run: two servers would write each other's counts.
+        out.emplace_back("stats_temp_directory", "pg_stat_tmp");
+    }
+    return out;
 }
 
 ServerSettings watched_settings() {

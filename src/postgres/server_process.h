@@ -43,6 +43,7 @@ struct ServerPlace {
     std::string socket_directory;
     int port = 0;
     std::string hba_file;  // of an isolated server
+    int major = 0;
 };
 
 // Cut off from the world (T25): no archiving, no upstream, no subscription or job of its own, only

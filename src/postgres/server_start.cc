@@ -145,6 +145,7 @@ Result<std::string> Starter::socket_directory() const {
 
 Result<> Starter::choose_place() {
     place_.target = target();
+    place_.major = plan_->details.major();
     place_.port = start_.request.port;
     if (place_.port == 0) {
         place_.port = TRY(find_free_port(start_.context.random));
@@ -164,6 +165,8 @@ Result<> Starter::launch() {
     base::Command command;
     command.argv = {join(programs_, "postgres"), "-D", target()};
     ServerSettings settings = watched_settings();
+    // The original's own configuration may name the original's directory.
+    settings.emplace_back("data_directory", target());
     const ServerSettings more = start_.request.isolated
                                     ? isolated_settings(place_)
                                     : ServerSettings{{"port", std::to_string(place_.port)}};

@@ -171,6 +171,8 @@ Result<TransactionEnd> read_transaction_end(const WalRecord& record) {
     return checked(record, fields, end, "transaction");
 }
 
+constexpr std::size_t kCheckpointTime = 64;  // alike in 13 to 18
+
 Result<Checkpoint> read_checkpoint(const WalRecord& record) {
     Fields fields(record.main_data);
     Checkpoint checkpoint;
@@ -180,6 +182,10 @@ Result<Checkpoint> read_checkpoint(const WalRecord& record) {
     fields.take(4);
     if (record.major >= 17) {
         checkpoint.level = next_level(fields);
+    }
+    if (record.main_data.size() >= kCheckpointTime + sizeof(std::int64_t)) {
+        Fields late(record.main_data.subspan(kCheckpointTime));
+        checkpoint.time = base::from_unix_micros(late.next<std::int64_t>() * 1'000'000);
     }
     return checked(record, fields, checkpoint, "checkpoint");
 }

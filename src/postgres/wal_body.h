@@ -112,6 +112,7 @@ struct Checkpoint {
     TimelineId timeline = 0;
     TimelineId previous_timeline = 0;  // differs from `timeline` iff this record begins it
     std::optional<WalLevel> level;     // since 17
+    std::optional<Timestamp> time;     // whole seconds
 };
 
 Result<Checkpoint> read_checkpoint(

@@ -208,6 +208,20 @@ Result<> push_wal(const PushJob& job, const engine::Context& context, const Push
     return {};
 }
 
+Result<> refuse_copy(base::Files& files, const PushJob& job, const std::string& path) {
+    const std::string data = base::parent_of(base::parent_of(path));
+    const bool copy = TRY(base::exists(files, base::join(data, kRestoredFile)));
+    if (copy) {
+        return Error(Code::Refused, "this server was restored by lifeboat, and may be a copy of '" +
+                                        job.system + "'")
+            .hint("If it has taken the place of the original, which is off for good, remove '" +
+                  std::string(kRestoredFile) +
+                  "' from its data directory; what it has to archive is kept until then. If it is "
+                  "a copy, set archive_mode = off.");
+    }
+    return {};
+}
+
 Result<> push_history(const PushJob& job, const engine::Context& context, const std::string& path,
                       TimelineId timeline) {
     const Bytes contents = TRY(base::read_file(context.files, path, base::kMiB));
@@ -231,6 +245,7 @@ Result<> push_segment(const PushJob& job, const engine::Context& context, const 
     if (label) {
         return {};
     }
+    TRY(refuse_copy(context.files, job, path).during(pushing));
     if (name.kind == WalFileKind::History) {
         return push_history(job, context, path, name.timeline).during(pushing);
     }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "engine/data_engine.h"
@@ -9,6 +10,10 @@
 #include "repo/repository.h"
 
 namespace lifeboat::postgres {
+
+// A restore leaves it in the data directory. A server there is a copy until a person has removed
+// it: what it archives must not become the newest state of the system that it was made from.
+inline constexpr std::string_view kRestoredFile = "lifeboat.restored";
 
 struct PushJob {
     repo::Repository& repository;
@@ -26,7 +31,8 @@ struct PushJob {
 // whole record (T12), a history file a history (T14); a .backup file is left alone. Pushing the
 // same bytes again is success; other bytes under the same name are Conflict (T11), as is a file of
 // another cluster than the system's (T18). Corrupt when it is not the WAL that its name says. Any
-// number of processes may push at once.
+// number of processes may push at once. Refused where the directory that holds pg_wal has
+// kRestoredFile: the server keeps the file, and tries again.
 base::Result<> push_segment(const PushJob& job, const engine::Context& context,
                             const std::string& path);
 

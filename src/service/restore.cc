@@ -173,10 +173,17 @@ Json started_json(const engine::StartReport& s) {
 
 }  // namespace
 
+int RestoreReport::exit_code() const {
+    const bool sound =
+        plan.backup.manifest.damage.empty() && (!started || started->findings.empty());
+    return sound ? 0 : base::exit_code(Code::Partial);
+}
+
 Json RestoreReport::to_json() const {
     Json json = Json::object();
     json.set("backup", plan.backup.manifest.backup)
         .set("point", plan.point)
+        .set("damaged_pages", plan.backup.manifest.damage.size())
         .set("dry_run", dry_run);
     if (plan.point_time) {
         json.set("point_time", base::format_time(*plan.point_time));

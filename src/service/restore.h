@@ -39,6 +39,8 @@ struct RestoreReport {
     base::Duration applying{};
     base::Duration starting{};
     base::Json to_json() const;
+    // 3 when a check of the server found something, or the backup holds damaged pages; else 0.
+    int exit_code() const;
 };
 
 // Told about the plan before a byte is written (return an error to stop there), then about the

@@ -60,6 +60,21 @@ TEST_F(RestoreTest, BringsBackWhatWasBackedUp) {
     EXPECT_THAT(said_, testing::ElementsAre("the end"));
 }
 
+TEST_F(RestoreTest, OneThatHoldsDamagedPagesIsNotAPlainSuccess) {
+    const auto sound = run(request());
+    ASSERT_TRUE(ok(sound));
+    EXPECT_EQ(sound->exit_code(), 0);
+    world_.script.damaged = {"main"};
+    Installation installation = world_.open();
+    ASSERT_TRUE(
+        ok(backup(installation, {}, [](const std::string&, const repo::CaptureProgress*) {})));
+    RestoreRequest other = request();
+    other.target = world_.dir / "damaged";
+    const auto damaged = run(other);
+    ASSERT_TRUE(ok(damaged));
+    EXPECT_EQ(damaged->exit_code(), base::exit_code(Code::Partial));
+}
+
 TEST_F(RestoreTest, ADryRunWritesNothing) {
     RestoreRequest dry = request();
     dry.dry_run = true;

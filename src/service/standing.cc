@@ -128,6 +128,10 @@ Result<Standing> take_standing(const Installation& installation, const OpenRepos
         standing.rpo = policy::assess_rpo(rpo, std::nullopt, now);
         return standing;
     }
+    if (keys != nullptr) {
+        const auto opened = repository.repository->load(names.back(), *keys);
+        standing.damaged_pages = opened ? opened->manifest.damage.size() : 0;
+    }
     const NewestPoint point =
         find_newest_point(installation, repository, keys, system, standing.stream);
     standing.newest_point = point.at;
@@ -138,6 +142,9 @@ Result<Standing> take_standing(const Installation& installation, const OpenRepos
 
 Verdict Standing::verdict() const {
     std::vector<Verdict> all;
+    if (damaged_pages > 0) {
+        all.push_back(Verdict::Missed);
+    }
     for (const Assessment* assessment : {&backup_age, &rpo}) {
         if (assessment->objective || assessment->verdict == Verdict::Missed) {
             all.push_back(assessment->verdict);
@@ -161,6 +168,7 @@ Json assessment_json(const Assessment& assessment) {
 Json Standing::to_json() const {
     Json json = Json::object();
     json.set("verdict", policy::name(verdict())).set("backups", backups);
+    json.set("damaged_pages", damaged_pages);
     json.set("newest_backup", newest ? Json(newest->backup) : Json());
     json.set("newest_backup_time", newest ? Json(base::format_time(newest->stop)) : Json());
     json.set("newest_point", newest_point ? Json(base::format_time(*newest_point)) : Json());

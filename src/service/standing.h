@@ -13,6 +13,7 @@ namespace lifeboat::service {
 struct Standing {
     std::size_t backups = 0;
     std::optional<repo::ManifestName> newest;
+    std::size_t damaged_pages = 0;  // of the newest backup, as far as a key tells
     policy::Assessment backup_age;
     std::optional<base::Timestamp> newest_point;  // that can be recovered, as far as is known
     policy::Assessment rpo;
@@ -20,7 +21,9 @@ struct Standing {
     std::optional<StreamStatus> stream;  // what the stream on this host last said of itself
     std::string stream_trouble;  // why it does not protect; empty: it does, or is not wanted
 
-    policy::Verdict verdict() const;  // of the objectives that are set; Unknown without any
+    // Of the objectives that are set; Unknown without any. Missed while the newest backup holds
+    // damaged pages.
+    policy::Verdict verdict() const;
     base::Json to_json() const;
 };
 

@@ -73,6 +73,22 @@ class VerifyTest : public testing::Test {
     test::ServiceWorld world_;
 };
 
+TEST_F(VerifyTest, DamagedPagesInTheNewestBackupAreAMissUntilOneHasNone) {
+    world_.script.damaged = {"main"};
+    take_backup();
+    stream_said(std::chrono::seconds(2));
+    EXPECT_EQ(exit_code(), base::exit_code(Code::ObjectiveMissed));
+    Installation installation = world_.open();
+    const auto seen = status(installation, "");
+    ASSERT_TRUE(ok(seen));
+    EXPECT_EQ(seen->systems.front().standing.damaged_pages, 1U);
+    EXPECT_EQ(seen->systems.front().standing.verdict(), Verdict::Missed);
+    world_.script.damaged = {};
+    take_backup();
+    stream_said(std::chrono::seconds(0));
+    EXPECT_EQ(exit_code(), 0);
+}
+
 TEST_F(VerifyTest, AllIsWellWithAFreshBackupAndAStreamThatRuns) {
     take_backup();
     stream_said(std::chrono::seconds(2));

@@ -117,6 +117,32 @@ TEST_F(CliServers, T18_FilesOfAnotherMemberOfTheClusterAreNotReadInTheServersPla
     EXPECT_EQ(backups(), before);
 }
 
+// B1: the data directory is the server's, and a tablespace of it is not mounted here.
+TEST_F(CliServers, T9_ATablespaceThatIsElsewhereIsNotTakenForAnEmptyOne) {
+    cluster().run({"/bin/mkdir", cluster().inside("space")});
+    cluster().sql("CREATE TABLESPACE space LOCATION '" + cluster().inside("space") + "'");
+    cluster().sql("CREATE TABLE far (n int) TABLESPACE space");
+    const std::string directories[] = {"empty", "clone"};
+    cluster().run(
+        {"/bin/sh", "-c",
+         "cd \"$0\" && mkdir empty && cp -r space clone && sleep 1 && touch clone/PG_* && "
+         "for d in empty clone; do mkdir view_$d && ln -s \"$0\"/data/* view_$d/ && "
+         "rm view_$d/pg_tblspc && mkdir view_$d/pg_tblspc && "
+         "ln -s \"$0\"/$d view_$d/pg_tblspc/$(ls data/pg_tblspc); done",
+         cluster().inside("")});
+    const std::size_t before = backups();
+    for (const std::string& directory : directories) {
+        const std::string config = cli().variant(
+            "view.yaml",
+            {{"    connection:",
+              "    data_directory: " + cluster().host("view_" + directory) + "\n    connection:"}});
+        expect_refusal(cli().run({"--config", config, "backup"}), 1, "tablespace ",
+                       "Mount the tablespace where lifeboat runs");
+    }
+    EXPECT_EQ(backups(), before);
+    cluster().script({"DROP TABLE far", "DROP TABLESPACE space"});
+}
+
 // T18: a connection that leads elsewhere by mistake must not become the newest state of a system.
 TEST_F(CliServers, AnotherClusterIsNotStoredUnderThisSystemsName) {
     const std::string host = host_of(cli().read("lifeboat.yaml"));

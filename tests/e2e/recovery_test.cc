@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/process.h"
@@ -11,7 +12,7 @@
 #include "postgres/wal_fetch_client.h"
 #include "repo/stream.h"
 #include "store/local_store.h"
-#include "tests/e2e/recovery_world.h"
+#include "tests/e2e/recovery_fixture.h"
 #include "tests/support/expect.h"
 
 // Restores of a real cluster, each compared with what the cluster held at that moment.
@@ -21,36 +22,6 @@ namespace {
 
 using base::Code;
 using namespace std::chrono_literals;
-
-class RecoveryTest : public testing::Test {
-  public:
-    static void SetUpTestSuite() {
-        const std::string missing = postgres::PgServer{15, 1, false}.missing();
-        if (missing.empty()) {
-            world_ = new RecoveryWorld;
-        }
-    }
-
-    static void TearDownTestSuite() {
-        delete world_;
-        world_ = nullptr;
-    }
-
-  protected:
-    void SetUp() override {
-        if (world_ == nullptr) {
-            GTEST_SKIP() << postgres::PgServer{15, 1, false}.missing();
-        }
-        world_->set_faults(nullptr);
-    }
-
-    static RecoveryWorld& world() { return *world_; }
-
-  private:
-    static RecoveryWorld* world_;
-};
-
-RecoveryWorld* RecoveryTest::world_ = nullptr;
 
 void expect_rows(RecoveryWorld& world, const char* what, const engine::Target& target,
                  const std::string& rows, std::optional<std::uint32_t> timeline = std::nullopt) {
@@ -294,6 +265,46 @@ TEST_F(RecoveryTest, T10_ALostObjectIsAHoleThatIsFoundBeforehand) {
         restored.plan(engine::AtPosition{postgres::format_lsn(world().at("six").lsn)});
     ASSERT_TRUE(fails(late, Code::Refused));
     EXPECT_NE(late.error().hint().find(lost), std::string::npos) << late.error().hint();
+}
+
+// The newest point is everything that was captured, or nothing.
+TEST_F(RecoveryTest, T10_T23_TheNewestPointIsNotTheFirstHoleInSilence) {
+    const auto catalog = repo::StreamCatalog::load(*world().repository, "prod");
+    ASSERT_TRUE(ok(catalog));
+    const std::uint64_t four = world().at("four").lsn.value;
+    const auto& entries = catalog->entries();
+    const auto lost = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) {
+        return entry.name.range.timeline == 1 && entry.name.range.from > four;
+    });
+    ASSERT_NE(lost, entries.end());
+    const postgres::Lsn hole{lost->name.range.from};
+    const std::string object = base::join(world().directory("repository"), lost->name.text());
+    base::Files& files = base::real_files();
+
+    ASSERT_TRUE(ok(files.rename(object, object + ".away", base::Replace::No)));
+    Restored restored(world(), "restored");
+    const auto gone = restored.plan(engine::Latest{});
+    ASSERT_TRUE(ok(files.rename(object + ".away", object, base::Replace::No)));
+    world().set_faults([&](store::Operation operation, const std::string& name) {
+        return operation == store::Operation::GetRange && name == lost->name.text()
+                   ? store::Fault::FlipBit
+                   : store::Fault::None;
+    });
+    const auto damaged = restored.plan(engine::Latest{});
+    world().set_faults(nullptr);
+
+    for (const auto* planned : {&gone, &damaged}) {
+        ASSERT_TRUE(fails(*planned, Code::Refused));
+        const std::string said = planned->error().message() + " " + planned->error().hint();
+        EXPECT_NE(said.find("WAL is missing from " + postgres::format_lsn(hole)), std::string::npos)
+            << said;
+        EXPECT_NE(said.find("goes on at"), std::string::npos) << said;
+        const std::size_t at = said.find("--lsn ");
+        ASSERT_NE(at, std::string::npos) << said;
+        const std::string lsn = said.substr(at + 6, said.find_first_of(" ;.", at + 6) - at - 6);
+        ASSERT_TRUE(ok(restored.plan(engine::AtPosition{lsn}))) << "the hint leads somewhere";
+        EXPECT_LT(postgres::parse_lsn(lsn).value(), hole);
+    }
 }
 
 // Without it nobody can tell that timeline 2 left timeline 1, and where.

@@ -264,7 +264,10 @@ class Isolation : public Trap {
   protected:
     std::string settings() const override {
         return "autovacuum=off\nwal_level=logical\nprimary_conninfo='host=/nowhere'\n"
-               "synchronous_standby_names='nobody'\nsynchronous_commit=local\n";
+               "synchronous_standby_names='nobody'\nsynchronous_commit=local\n"
+               "recovery_end_command='touch reached_out'\n"
+               "archive_cleanup_command='touch reached_out'\n"
+               "recovery_min_apply_delay=1h\n";
     }
 };
 
@@ -289,6 +292,26 @@ TEST_F(Isolation, T25_T33_ARestoredServerReachesNothingOfTheOriginal) {
     }
     world().ask(restored, "INSERT INTO t VALUES (1)");
     EXPECT_EQ(ask("SELECT count(*) FROM t"), "0");
+}
+
+// It would move the original's address, or empty the archive that it shares with others.
+TEST_F(Isolation, T25_ARestoredServerRunsNoCommandOfTheOriginal) {
+    ask("CREATE TABLE t AS SELECT 7 AS k");
+    world().start_stream();
+    back_up();
+    ask("INSERT INTO t VALUES (8)");
+    world().wait_for_stream();
+    world().end_stream();
+    for (const Start start : {Start::ByLifeboat, Start::ByHand}) {
+        const PropertyWorld::Running restored = world().start_restored({}, start);
+        ASSERT_NE(restored.port, 0);
+        EXPECT_TRUE(eventually([&] {
+            return world().ask(restored, "SELECT pg_is_in_recovery(), sum(k) FROM t") == "f|15";
+        }));
+        EXPECT_THAT(world().cluster().list("restored"),
+                    testing::Not(testing::Contains("reached_out")));
+        world().end_restored();
+    }
 }
 
 // ---- Promotions

@@ -111,6 +111,9 @@ Result<repo::Manifest> run_capture(repo::Repository& repository, const repo::Hos
     for (const auto& [path, contents] : *job.tree) {
         TRY(capture_file(*capture, path, contents, job.lanes));
     }
+    for (const repo::DamagedPage& page : job.damage) {
+        capture->report_damage(page);
+    }
     clock.sleep_for(std::chrono::seconds(1));
     return std::move(*capture).commit(clock.now(), base::Json::object().set("made_by", "a test"));
 }

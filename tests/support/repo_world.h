@@ -52,6 +52,7 @@ struct CaptureJob {
     std::size_t lanes = 1;
     std::uint64_t pack_target = 1 << 20;
     Lifetimes lifetimes{};
+    std::vector<repo::DamagedPage> damage{};
 };
 
 base::Result<repo::Manifest> capture_tree(repo::Repository& repository, const repo::HostKeys& host,

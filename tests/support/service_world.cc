@@ -68,12 +68,10 @@ class ScriptedEngine final : public engine::DataEngine {
         capture.system = system_;
         capture.tree = &script_.tree;
         capture.previous = job.parent ? &*job.parent : nullptr;
-        auto taken =
-            TRY(capture_tree(job.repository, job.host, capture, context.clock, context.random));
         if (script_.damaged.count(system_) > 0) {
-            taken.damage.push_back({"base/5/1259", 7, "checksum"});
+            capture.damage.push_back({"base/5/1259", 7, "checksum"});
         }
-        return taken;
+        return capture_tree(job.repository, job.host, capture, context.clock, context.random);
     }
 
     Result<> stream(engine::StreamJob& job, const engine::Context&) override {
