@@ -37,7 +37,7 @@ Result<std::optional<TimelineId>> WalReceiver::stream(ServerVisit& visit, const 
     const WalStart request =
         plan_request(start, spool_->range_before(start.timeline, start.from), size);
     timeline_ = start.timeline;
-    received_ = request.from;
+    began_ = received_ = request.from;
     acknowledged_ = {};
     share_.set_current(request);
     ReplicationStream stream = TRY(ReplicationStream::start(
@@ -179,14 +179,31 @@ bool WalReceiver::spool_is_full() {
 
 // ---- Acknowledging ----------------------------------------------------------------------------
 
+// What was received and is still here: a sync that fails takes back what it could not make durable
+// (S3), and nothing else remembers these bytes.
+Lsn WalReceiver::kept_end() const {
+    return std::min(received_, share_.held_to({timeline_, began_}));
+}
+
+// The end of what the repository has.
+Lsn WalReceiver::stored_end() const {
+    const Lsn kept = kept_end();
+    const auto unstored = share_.lowest_unstored();
+    return unstored ? std::min(*unstored, kept) : kept;
+}
+
 // The end of what would survive the loss that acknowledgement promises to survive.
 Lsn WalReceiver::safe_position() const {
-    if (!job_.acknowledge_repository) {
-        const Lsn synced = spool_->synced_end(timeline_);
-        return synced.is_set() ? std::min(received_, synced) : received_;
+    if (job_.acknowledge_repository) {
+        return stored_end();
     }
-    const auto unstored = share_.lowest_unstored();
-    return unstored ? std::min(*unstored, received_) : received_;
+    const Lsn kept = kept_end();
+    const Lsn synced = spool_->synced_end(timeline_);
+    return synced.is_set() ? std::min(kept, synced) : kept;
+}
+
+Result<> WalReceiver::tell(ReplicationStream& stream, Lsn safe, Duration limit) {
+    return stream.report({kept_end(), safe, safe, context_.clock.now(), false}, deadline_in(limit));
 }
 
 Result<> WalReceiver::acknowledge(ReplicationStream& stream, Duration interval) {
@@ -197,8 +214,7 @@ Result<> WalReceiver::acknowledge(ReplicationStream& stream, Duration interval) 
     if (safe <= acknowledged_ && !reply_due_ && now - last_status_ < interval) {
         return {};
     }
-    TRY(stream.report({received_, safe, safe, context_.clock.now(), false},
-                      deadline_in(kSendLimit)));
+    TRY(tell(stream, safe, kSendLimit));
     acknowledged_ = safe;
     reply_due_ = false;
     last_status_ = now;
@@ -250,9 +266,7 @@ void WalReceiver::wind_down(ReplicationStream* stream) {
         report(false);
     }
     if (stream != nullptr) {
-        const Lsn safe = std::max(safe_position(), floor_);
-        auto sent = stream->report({received_, safe, safe, context_.clock.now(), false},
-                                   deadline_in(seconds(1)));
+        auto sent = tell(*stream, std::max(safe_position(), floor_), seconds(1));
         if (sent) {
             sent = stream->stop(deadline_in(seconds(1)));
         }
@@ -280,8 +294,7 @@ engine::StreamState WalReceiver::state() const {
     if (spool_ == nullptr || timeline_ == 0) {
         return state;
     }
-    const auto unstored = share_.lowest_unstored();
-    const Lsn durable = unstored ? std::min(*unstored, received_) : received_;
+    const Lsn durable = stored_end();
     state.position = format_lsn(durable) + " on timeline " + std::to_string(timeline_);
     state.captured = spool_->captured_at(timeline_, durable);
     const Lsn end = std::max(server_end_, received_);

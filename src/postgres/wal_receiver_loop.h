@@ -72,6 +72,9 @@ class WalReceiver {
     bool spool_is_full();
     void watch(ServerVisit& visit);
     Result<> acknowledge(ReplicationStream& stream, base::Duration interval);
+    Result<> tell(ReplicationStream& stream, Lsn safe, base::Duration limit);
+    Lsn kept_end() const;
+    Lsn stored_end() const;
     Lsn safe_position() const;
     void wind_down(ReplicationStream* stream);
     base::Duration patience() const;
@@ -102,6 +105,7 @@ class WalReceiver {
     bool asked_anew_ = false;
     Phase phase_ = Phase::Connecting;
     TimelineId timeline_ = 0;
+    Lsn began_;  // where this stream, or what an earlier run left, begins: whole from there on
     Lsn received_;
     Lsn server_end_;
     std::uint64_t unsynced_ = 0;

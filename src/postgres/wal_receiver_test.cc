@@ -1,0 +1,201 @@
+#include "postgres/wal_receiver.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cerrno>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "postgres/lsn.h"
+#include "postgres/replication.h"
+#include "repo/stream.h"
+#include "tests/support/expect.h"
+#include "tests/support/fake_postgres.h"
+#include "tests/support/repo_world.h"
+#include "tests/support/sim_files.h"
+#include "tests/support/temp_dir.h"
+
+namespace lifeboat::postgres {
+namespace {
+
+using base::kMiB;
+using test::FakePostgres;
+using test::ok;
+using namespace std::chrono_literals;
+namespace wire = test::wire;
+
+constexpr std::uint64_t kSystem = 7000000000000000001ULL;
+constexpr Lsn kStart{0x1000000};
+
+std::uint64_t read_u64(const std::string& bytes, std::size_t at) {
+    std::uint64_t value = 0;
+    for (std::size_t i = at; i < at + 8; ++i) {
+        value = value << 8 | static_cast<unsigned char>(bytes.at(i));
+    }
+    return value;
+}
+
+// What the receiver said in a status message.
+struct Said {
+    Lsn written;
+    Lsn flushed;
+};
+
+// A primary whose WAL is noise, and that sends what its script says for each status it hears.
+class ScriptedPrimary {
+  public:
+    using Script = std::function<std::string(const Said&)>;
+
+    explicit ScriptedPrimary(Script script)
+        : script_(std::move(script)),
+          server_(
+              "15.4", [this](const std::string& query) { return answer(query); },
+              [this](const std::string& message) { return hear(message); }) {}
+
+    // A message with `size` more bytes of WAL, as of a server whose WAL ends `ahead` bytes behind
+    // them.
+    std::string data(std::size_t size, base::Timestamp sent, std::uint64_t ahead = 0) {
+        const base::Bytes bytes = test::noise(end_.value, size);
+        const Lsn from = end_;
+        end_ = end_ + size;
+        return wire::copy_data("w" + wire::u64(from.value) + wire::u64(end_.value + ahead) +
+                               wire::u64(static_cast<std::uint64_t>(to_server_micros(sent))) +
+                               std::string(base::text(bytes)));
+    }
+
+    std::string conninfo() const { return server_.conninfo(); }
+
+    Said last() const {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return last_;
+    }
+
+  private:
+    std::optional<std::string> hear(const std::string& message) {
+        if (!message.starts_with("r")) {
+            return "";
+        }
+        const Said said{Lsn{read_u64(message, 1)}, Lsn{read_u64(message, 9)}};
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            last_ = said;
+        }
+        return script_(said);
+    }
+
+    std::optional<std::string> answer(const std::string& query) {
+        const auto has = [&](std::string_view part) {
+            return query.find(part) != std::string::npos;
+        };
+        const auto row = [](const std::vector<std::string>& columns,
+                            const std::vector<wire::Cell>& cells) {
+            return wire::rows(columns, {cells}) + wire::ready();
+        };
+        if (query == "IDENTIFY_SYSTEM") {
+            return row({"systemid", "timeline", "xlogpos", "dbname"},
+                       {std::to_string(kSystem), "1", format_lsn(kStart), std::nullopt});
+        }
+        if (query.starts_with("START_REPLICATION")) {
+            return wire::copy_both();
+        }
+        if (query == "<copy done>") {
+            return wire::copy_done() + wire::done("COPY 0") + wire::ready();
+        }
+        if (has("FROM pg_settings")) {
+            const bool segment = has("'wal_segment_size'");
+            return row({"value"}, {segment                       ? "1048576"
+                                   : has("'wal_sender_timeout'") ? "60"
+                                                                 : "-1"});
+        }
+        if (has("AS sync_state")) {
+            return row({"sync_state"}, {"async"});
+        }
+        if (has("FROM pg_replication_slots")) {
+            return row({"slot_type", "temporary", "active", "active_pid", "restart_lsn",
+                        "wal_status", "safe_wal_size", "invalidation"},
+                       {"physical", "f", "f", std::nullopt, format_lsn(kStart), "reserved",
+                        std::nullopt, std::nullopt});
+        }
+        ADD_FAILURE() << "asked: " << query;
+        return std::nullopt;
+    }
+
+    Script script_;
+    mutable std::mutex mutex_;
+    Said last_;
+    Lsn end_ = kStart;
+    FakePostgres server_;
+};
+
+class Receiver : public testing::Test {
+  protected:
+    Receiver() { EXPECT_TRUE(ok(base::create_directories(files_, dir_.path()))); }
+
+    Result<> run(const ScriptedPrimary& primary, base::Duration interval) {
+        PostgresConfig config;
+        config.system = "prod";
+        config.connection = primary.conninfo();
+        engine::StreamJob job{.repository = *world_.repository,
+                              .host = world_.keys.host,
+                              .spool = dir_.path(),
+                              .interval = interval,
+                              .report =
+                                  [this](const engine::StreamState& state) {
+                                      const std::lock_guard<std::mutex> lock(mutex_);
+                                      state_ = state;
+                                  },
+                              .need_base = [](const engine::BaseNeed&) {}};
+        const engine::Context context{files_, world_.clock, base::system_random(), stop_};
+        return stream_wal(config, job, context);
+    }
+
+    Lsn stored_to() {
+        const auto catalog = repo::StreamCatalog::load(*world_.repository, "prod");
+        EXPECT_TRUE(ok(catalog));
+        return Lsn{catalog->covered_to(1, kStart.value)};
+    }
+
+    test::TempDir dir_;
+    test::SimFiles files_;
+    test::RepoWorld world_;
+    base::StopToken stop_;
+    std::mutex mutex_;
+    engine::StreamState state_;
+};
+
+// The bytes that a last sync could not make durable are nowhere: the server must keep them.
+TEST_F(Receiver, T16_AStopWhoseSyncFailsAcknowledgesOnlyWhatIsStored) {
+    std::atomic<int> failed = 0;
+    files_.set_fault([&](std::string_view operation, const std::string&) {
+        const bool now = operation == "sync" && stop_.requested() && failed++ == 0;
+        return now ? std::optional(EIO) : std::nullopt;
+    });
+    ScriptedPrimary primary([&, step = 0](const Said& said) mutable -> std::string {
+        const base::Timestamp now = world_.clock.now();
+        if (step == 0) {
+            ++step;
+            return primary.data(1000, now);
+        }
+        if (step == 1 && said.flushed == kStart + 1000) {  // the interval is long from now on
+            ++step;
+            return primary.data(500, now);
+        }
+        if (step == 2 && said.written == kStart + 1500) {
+            ++step;
+            stop_.request();
+        }
+        return "";
+    });
+    ASSERT_TRUE(ok(run(primary, 1h)));
+    EXPECT_GT(failed, 0);
+    EXPECT_EQ(stored_to(), kStart + 1000);
+    EXPECT_EQ(primary.last().flushed, kStart + 1000);
+    EXPECT_EQ(primary.last().written, kStart + 1000);
+}
+
+}  // namespace
+}  // namespace lifeboat::postgres
