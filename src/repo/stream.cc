@@ -6,7 +6,7 @@
 #include "base/json.h"
 
 // Streams. Tested by stream_test.cc and tests/crash/stream_crash_test.cc; docs/format/stream.md is
-// the format.
+// the format. Timeline histories: stream_history.cc.
 //
 // No manifest names these objects, so each proves itself: the label is signed together with the
 // pack's fixed part, and commits to the session key that opens the frames. The label stands before
@@ -260,53 +260,6 @@ Result<> StreamWriter::record_gap(const StreamRange& range, std::string_view rea
         return std::move(put).during("recording a gap in the stream");
     }
     return {};
-}
-
-Result<> StreamWriter::put_history(std::uint32_t timeline, BytesView contents) {
-    const auto digest = crypto::hmac_sha256(keys_.fingerprint, contents);
-    const std::string name = history_name(system_, timeline, digest);
-    if (repository_.store().stat(name)) {
-        return {};
-    }
-    const Session map_session{Id128{}, keys_.map, {}, {}};
-    PackBuilder builder(repository_.id(), random_id(random_), map_session, PackKind::Map,
-                        kPieceLevel);
-    ByteWriter plain;
-    plain.u32(timeline);  // sealed: a history moved to the name of another timeline is refused
-    plain.raw(contents);
-    builder.add(FrameKind::History, plain.bytes());
-    auto put = repository_.store().put(name, std::move(builder).finish());
-    if (!put && put.error().code() != Code::Conflict) {
-        return std::move(put).during("storing the history of timeline " + std::to_string(timeline));
-    }
-    return {};
-}
-
-Result<StoredHistory> read_history(Repository& repository, const std::string& object_name,
-                                   const Key256& map_key) {
-    const auto reading = "reading '" + object_name + "'";
-    const Bytes bytes = TRY(repository.store().get(object_name).during(reading));
-    const PackHeader header = TRY(PackHeader::parse(bytes).during(reading));
-    FrameOpener opener(header, map_key);
-    const auto frames = TRY(opener.table(bytes, bytes.size(), header.frames_at).during(reading));
-    if (frames.size() != 1 || frames[0].kind != FrameKind::History ||
-        header.repository != repository.id()) {
-        return Error(Code::Corrupt, "not a timeline history of this repository").during(reading);
-    }
-    const Bytes plain =
-        TRY(opener.open(0, frames[0], BytesView(bytes).subspan(frames[0].offset)).during(reading));
-    ByteReader in(plain);
-    StoredHistory history;
-    history.timeline = TRY(in.u32().during(reading));
-    const BytesView contents = TRY(in.raw(in.remaining()));
-    history.contents.assign(contents.begin(), contents.end());
-    const std::uint32_t named = TRY(history_timeline(object_name));
-    if (named != history.timeline) {
-        return Error(Code::Corrupt, "it is the history of timeline " +
-                                        std::to_string(history.timeline) + " under another name")
-            .during(reading);
-    }
-    return history;
 }
 
 Result<VerifiedLabel> read_label(Repository& repository, const StreamCatalog::Entry& entry,

@@ -64,12 +64,14 @@ class StreamWriter {
 
     // Records that [from, to) of a timeline is lost, and why. Safe to repeat.
     Result<> record_gap(const StreamRange& range, std::string_view reason);
-    // Stores a timeline's history file. Safe to repeat.
+    // Stores a timeline's history file; done once an object opens and holds it. Safe to repeat.
     Result<> put_history(std::uint32_t timeline, BytesView contents);
 
   private:
     Result<Session*> session();
     Result<std::array<base::Byte, 16>> digest(const StreamPut& put, const Read& read) const;
+    Result<bool> holds_history(const std::string& name, std::uint32_t timeline,
+                               BytesView contents) const;
     Result<> settle_conflict(const StreamName& name, const std::array<base::Byte, 16>& content,
                              base::Error error) const;
 

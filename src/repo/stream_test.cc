@@ -455,6 +455,33 @@ TEST_F(HistoryTest, ComesBackAndIsStoredOnce) {
     EXPECT_EQ(base::text(history->contents), text);
 }
 
+// The name of an object says nothing of what became of its bytes.
+TEST_F(HistoryTest, IsStoredOnceMoreWhereItRotted) {
+    ASSERT_TRUE(ok(writer.put_history(2, base::view(text))));
+    const std::string rotten = world.only("s/prod/history/");
+    world.flip(rotten, world.bytes(rotten).size() / 2);
+    ASSERT_TRUE(ok(writer.put_history(2, base::view(text))));
+    ASSERT_TRUE(ok(writer.put_history(2, base::view(text)))) << "and twice is once";
+    const auto names = world.names("s/prod/history/");
+    ASSERT_EQ(names.size(), 2U);
+    const std::string& whole = names[0] == rotten ? names[1] : names[0];
+    const auto history = read_history(*world.repository, whole, map_key());
+    ASSERT_TRUE(ok(history));
+    EXPECT_EQ(base::text(history->contents), text);
+}
+
+TEST_F(HistoryTest, IsNotStoredWhereEveryCopyRots) {
+    for (int copy = 0; copy < 8; ++copy) {
+        ASSERT_TRUE(ok(writer.put_history(2, base::view(text))));
+        for (const std::string& name : world.names("s/prod/history/")) {
+            Bytes bytes = world.bytes(name);
+            std::fill(bytes.begin(), bytes.end(), base::Byte{0});
+            world.replace(name, bytes);
+        }
+    }
+    EXPECT_TRUE(fails(writer.put_history(2, base::view(text)), Code::Corrupt));
+}
+
 TEST_F(HistoryTest, MovedToAnotherTimelineItIsRefused) {
     ASSERT_TRUE(ok(writer.put_history(2, base::view(text))));
     const std::string name = world.only("s/prod/history/");
