@@ -192,7 +192,9 @@ struct StartReport {
 struct StreamState {       // a snapshot, for status lines and status files
     std::string phase;     // "connecting", "streaming", "waiting", "stopped", ...
     std::string position;  // last byte that is durable in the repository, as the engine writes it
-    std::optional<base::Timestamp> captured;  // the server's clock at that byte
+    // The latest moment of the server's clock of which is known that all that was durable then lies
+    // before that byte; nothing when nobody can tell.
+    std::optional<base::Timestamp> captured;
     std::uint64_t lag_bytes = 0;  // sent by the server and not yet durable in the repository
     std::uint64_t spool_bytes = 0;
     std::uint64_t reconnects = 0;

@@ -96,7 +96,8 @@ Result<> WindowFinder::reach_along(std::vector<WalPiece> pieces, const Candidate
         }
         if (label && label->label.source == candidate.details.system_identifier) {
             reach.to = pieces.back().to;
-            reach.to_time = label->label.captured;
+            const bool told = label->label.captured != base::Timestamp{};
+            reach.to_time = told ? std::optional(label->label.captured) : std::nullopt;
             return {};
         }
         pieces.pop_back();

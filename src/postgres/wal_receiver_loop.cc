@@ -24,7 +24,7 @@ constexpr auto kLazySyncTime = seconds(1);
 constexpr std::uint64_t kNotice = base::kMiB;
 constexpr auto kReportTime = milliseconds(500);
 constexpr auto kRepeatTime = milliseconds(900);
-constexpr auto kWatchTime = seconds(2);
+constexpr auto kWatchTime = seconds(1);
 constexpr auto kWatchAgainTime = seconds(20);
 constexpr auto kSendLimit = seconds(5);
 constexpr auto kWindDownLimit = seconds(10);
@@ -38,6 +38,10 @@ Result<std::optional<TimelineId>> WalReceiver::stream(ServerVisit& visit, const 
         plan_request(start, spool_->range_before(start.timeline, start.from), size);
     timeline_ = start.timeline;
     began_ = received_ = request.from;
+    coverage_.forget();
+    covered_ = spool_->captured_at(timeline_, received_).value_or(base::Timestamp{});
+    said_last_.reset();
+    by_messages_ = visit.primary && timeline_ == visit.identity.timeline;
     acknowledged_ = {};
     share_.set_current(request);
     ReplicationStream stream = TRY(ReplicationStream::start(
@@ -92,9 +96,10 @@ Result<std::optional<EndOfTimeline>> WalReceiver::read_batch(ReplicationStream& 
         const StreamEvent event = TRY(stream.next(deadline));
         if (const auto* data = std::get_if<WalData>(&event)) {
             TRY(take(*data));
-            server_end_ = std::max(server_end_, data->server_end);
+            hear_clock(data->sent);
         } else if (const auto* keepalive = std::get_if<Keepalive>(&event)) {
             server_end_ = std::max(server_end_, keepalive->server_end);
+            hear_clock(keepalive->sent);
             reply_due_ = reply_due_ || keepalive->reply_requested;
         } else if (const auto* end = std::get_if<EndOfTimeline>(&event)) {
             return std::optional(*end);
@@ -107,8 +112,31 @@ Result<std::optional<EndOfTimeline>> WalReceiver::read_batch(ReplicationStream& 
     return std::optional<EndOfTimeline>();
 }
 
+// A sender reads where its server's WAL ends before it reads the bytes, and the clock after that:
+// what a message says of the end was still true when the message before was sent. A keepalive says
+// where the sender is, which is no promise.
+void WalReceiver::hear_clock(base::Timestamp sent) {
+    if (by_messages_) {
+        said_last_ = sent;
+    }
+}
+
+void WalReceiver::promise(Lsn end, base::Timestamp moment) {
+    server_end_ = std::max(server_end_, end);
+    coverage_.promise(end, moment);
+    if (const auto covered = coverage_.reach(received_)) {
+        covered_ = *covered;
+        spool_->cover(timeline_, received_, covered_);
+    }
+}
+
 Result<> WalReceiver::take(const WalData& data) {
-    auto stored = spool_->append(timeline_, data.start, data.bytes, data.sent);
+    server_end_ = std::max(server_end_, data.server_end);
+    if (said_last_) {
+        coverage_.promise(data.server_end, *said_last_);
+    }
+    covered_ = coverage_.reach(data.start + data.bytes.size()).value_or(covered_);
+    auto stored = spool_->append(timeline_, data.start, data.bytes, covered_);
     if (!stored) {
         share_.complain(TroubleSource::Spool,
                         "the spool takes no more WAL: " + stored.error().message());
@@ -241,6 +269,9 @@ void WalReceiver::watch(ServerVisit& visit) {
                         "the slot cannot be watched: " + facts.error().message());
         visit.sql.reset();
         return;
+    }
+    if (facts->moment) {
+        promise(facts->end, *facts->moment);
     }
     share_.set_eager(facts->synchronous);
     share_.complain(TroubleSource::Slot, facts->trouble);

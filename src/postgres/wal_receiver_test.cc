@@ -67,6 +67,13 @@ class ScriptedPrimary {
                                std::string(base::text(bytes)));
     }
 
+    // What it says when it is asked: at `moment` its WAL ended at `end`.
+    void say(base::Timestamp moment, Lsn end) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        moment_ = moment;
+        wal_end_ = end;
+    }
+
     std::string conninfo() const { return server_.conninfo(); }
 
     Said last() const {
@@ -111,6 +118,16 @@ class ScriptedPrimary {
                                    : has("'wal_sender_timeout'") ? "60"
                                                                  : "-1"});
         }
+        if (has("AS is_primary")) {
+            return row({"is_primary"}, {"t"});
+        }
+        if (has("AS wal_end")) {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            return row({"moment", "wal_end"},
+                       {moment_ ? wire::Cell(std::to_string(base::to_unix_micros(*moment_)))
+                                : std::nullopt,
+                        moment_ ? wire::Cell(format_lsn(wal_end_)) : std::nullopt});
+        }
         if (has("AS sync_state")) {
             return row({"sync_state"}, {"async"});
         }
@@ -127,6 +144,8 @@ class ScriptedPrimary {
     Script script_;
     mutable std::mutex mutex_;
     Said last_;
+    std::optional<base::Timestamp> moment_;
+    Lsn wal_end_;
     Lsn end_ = kStart;
     FakePostgres server_;
 };
@@ -151,6 +170,37 @@ class Receiver : public testing::Test {
                               .need_base = [](const engine::BaseNeed&) {}};
         const engine::Context context{files_, world_.clock, base::system_random(), stop_};
         return stream_wal(config, job, context);
+    }
+
+    template <class Done>
+    static bool wait_for(Done done) {
+        const auto until = std::chrono::steady_clock::now() + 20s;
+        while (!done()) {
+            if (std::chrono::steady_clock::now() > until) {
+                return false;
+            }
+            base::system_clock().sleep_for(10ms);
+        }
+        return true;
+    }
+
+    // What the last object of the stream says that it covers.
+    base::Timestamp last_label() {
+        const auto catalog = repo::StreamCatalog::load(*world_.repository, "prod");
+        EXPECT_TRUE(ok(catalog));
+        const auto keys = world_.keys.host_reader();
+        if (catalog->entries().empty()) {
+            ADD_FAILURE() << "nothing is stored";
+            return {};
+        }
+        const auto label = repo::read_label(*world_.repository, catalog->entries().back(), keys);
+        EXPECT_TRUE(ok(label));
+        return label->label.captured;
+    }
+
+    std::string trouble() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return state_.phase + ": " + state_.trouble;
     }
 
     Lsn stored_to() {
@@ -195,6 +245,47 @@ TEST_F(Receiver, T16_AStopWhoseSyncFailsAcknowledgesOnlyWhatIsStored) {
     EXPECT_EQ(stored_to(), kStart + 1000);
     EXPECT_EQ(primary.last().flushed, kStart + 1000);
     EXPECT_EQ(primary.last().written, kStart + 1000);
+}
+
+// A server that is two hours ahead stamps all it sends with its clock: nothing of these two hours
+// is covered until the rest has come.
+TEST_F(Receiver, T23_WhatIsSentLateDoesNotCoverTheTimeOfSending) {
+    const base::Timestamp now = world_.clock.now();
+    const base::Timestamp before = now - 2h;
+    constexpr std::uint64_t kAhead = 100000;
+    std::atomic<bool> caught_up = false;
+    ScriptedPrimary primary([&, step = 0](const Said& said) mutable -> std::string {
+        if (step == 0) {
+            ++step;
+            std::string late = primary.data(1000, now, kAhead + 1000);
+            late += primary.data(500, now, kAhead + 500);
+            return late + primary.data(500, now, kAhead);
+        }
+        if (step == 1 && said.flushed == kStart + 2000 && caught_up) {
+            ++step;
+            const std::string rest = primary.data(kAhead, now + 1s);
+            return rest + primary.data(100, now + 2s);
+        }
+        return "";
+    });
+    primary.say(before, kStart + 800);
+    std::thread receiving([&] { EXPECT_TRUE(ok(run(primary, 1ms))); });
+    const auto captured = [&] {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return state_.captured;
+    };
+    EXPECT_TRUE(wait_for([&] { return stored_to() == kStart + 2000 && captured(); }))
+        << format_lsn(stored_to()) << ": " << trouble();
+    EXPECT_EQ(captured(), before);
+    EXPECT_LE(last_label(), before);
+    caught_up = true;
+    EXPECT_TRUE(wait_for([&] { return captured() == now + 1s; }));
+    EXPECT_EQ(stored_to(), kStart + 2000 + kAhead + 100);
+    EXPECT_EQ(last_label(), now + 1s);
+    primary.say(now + 1h, kStart + 2000 + kAhead + 100);  // nothing is written, and nothing is sent
+    EXPECT_TRUE(wait_for([&] { return captured() == now + 1h; }));
+    stop_.request();
+    receiving.join();
 }
 
 }  // namespace

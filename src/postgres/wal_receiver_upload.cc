@@ -87,8 +87,12 @@ repo::StreamPut describe_put(const RepositorySide& side, repo::StreamObject kind
     put.source = spool.cluster().system_identifier;
     put.segment_size = static_cast<std::uint32_t>(spool.cluster().segment_size.bytes());
     put.major = static_cast<std::uint32_t>(spool.cluster().major);
-    put.captured =
-        spool.captured_at(range.timeline, Lsn{range.to}).value_or(side.context.clock.now());
+    put.captured = spool.captured_at(range.timeline, Lsn{range.to}).value_or(base::Timestamp{});
+    if (const auto told = decode_summary(summary); told && told->latest_commit) {
+        // What recovery takes for evidence too; a clock that was once ahead must not promise more.
+        put.captured =
+            std::max(put.captured, std::min(*told->latest_commit, side.context.clock.now()));
+    }
     // By our clock too, which agrees with the store's (W2): a database server whose clock is behind
     // must not have its WAL deleted early.
     put.expires = policy::wal_expiry(
@@ -330,6 +334,7 @@ Result<> WalUploader::put(const repo::StreamPut& put, base::BytesView bytes) {
     const std::size_t half = bytes.size() / 2;
     first.range.to = second.range.from = put.range.from + half;
     first.summary.clear();
+    first.captured = {};  // what is covered is so at the end only
     TRY(this->put(first, bytes.first(half)));
     return this->put(second, bytes.subspan(half));
 }

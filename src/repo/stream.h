@@ -26,8 +26,9 @@ struct StreamLabel {
     std::uint64_t source = 0;  // who produced the bytes: PostgreSQL's system identifier
     StreamRange range;
     std::uint32_t segment_size = 0;
-    std::uint32_t major = 0;               // server's major version
-    base::Timestamp captured;              // the server's clock when the last byte was sent
+    std::uint32_t major = 0;   // server's major version
+    base::Timestamp captured;  // all that was durable at the source then, by its clock, lies before
+                               // the range's end; no time ({}): nobody can tell
     std::array<base::Byte, 16> content{};  // keyed digest of the bytes: equal iff the bytes are
     Bytes summary;  // the engine's index of the bytes, sealed under the map key
     crypto::VerifyKey signer;

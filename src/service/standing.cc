@@ -56,13 +56,6 @@ std::string stream_trouble(const config::System& system, const std::optional<Str
            (status->state.trouble.empty() ? "" : ": " + status->state.trouble);
 }
 
-// While the stream keeps up with a server that writes nothing, the moment of its last word is
-// covered.
-Timestamp point_of(const engine::StreamState& state) {
-    const bool level = state.phase == kStreaming && state.lag_bytes == 0;
-    return level ? std::max(*state.captured, state.updated) : *state.captured;
-}
-
 struct NewestPoint {
     std::optional<Timestamp> at;
     std::string unknown;  // why it is not known
@@ -74,7 +67,7 @@ NewestPoint find_newest_point(const Installation& installation, const OpenReposi
                               const std::optional<StreamStatus>& status) {
     const Timestamp now = installation.world().clock.now();
     if (status && status->state.captured && is_fresh(*status, now)) {
-        return {point_of(status->state), ""};
+        return {*status->state.captured, ""};
     }
     if (keys == nullptr) {
         return {{}, "no key opens the stream here"};
