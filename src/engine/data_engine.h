@@ -151,7 +151,8 @@ struct Window {
     std::string to;
     std::optional<base::Timestamp> from_time;  // nothing when the engine cannot tell
     std::optional<base::Timestamp> to_time;
-    std::string note;  // "timeline 2", "ends at a gap: ..."
+    std::string note;    // "timeline 2", "ends at a gap: ..."
+    std::string branch;  // the history on which it ends, as positions name it: "timeline 2"
 };
 
 struct LandingRequest {
@@ -288,6 +289,9 @@ class DataEngine {
     // needed.
     virtual Result<std::vector<Window>> windows(repo::Repository& repository,
                                                 repo::ReaderKeys& keys, const Context& context) = 0;
+
+    // True when the window holds `position`, as a StreamState names it.
+    virtual bool reaches(const Window& window, const std::string& position) const = 0;
 
     // Starts the restored system, feeds it, waits until the point is reached, validates. The server
     // is left running; its pid is in the report.

@@ -1,4 +1,4 @@
-// Timeline histories. Tested by stream_test.cc; docs/format/stream.md is the format.
+// Timeline histories. Tested by stream_history_test.cc; docs/format/stream.md is the format.
 
 #include <algorithm>
 #include <array>

@@ -140,7 +140,7 @@ TEST_F(BackupTest, RefusesAHostKeyThatOthersCanRead) {
 
 TEST_F(BackupTest, AListShowsWhatWasTaken) {
     ASSERT_TRUE(ok(world_.init()));
-    world_.script.windows = {{"0/1", "0/2", {}, {}, ""}};
+    world_.script.windows = {{"0/1", "0/2", {}, {}, "", ""}};
     ASSERT_TRUE(ok(take()));
     Installation installation = world_.open();
     const auto report = list(installation, {"", ""});
