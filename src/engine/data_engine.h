@@ -50,8 +50,8 @@ struct BackupJob {
     repo::CaptureProgress& progress;
     std::vector<std::string>& notes;  // sentences for the person: what was decided and why
     bool full = false;                // reference nothing of the parent
-    std::optional<base::Timestamp> newest = {};  // when the newest committed backup stopped, also
-                                                 // one that cannot be read
+    std::optional<base::Timestamp> newest = {};  // when the newest backup stopped that can be
+                                                 // read, used as a parent or not
 };
 
 // ---- The moment to recover to

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "policy/expiry.h"
 #include "postgres/lsn.h"
 #include "postgres/replication.h"
 #include "repo/stream.h"
@@ -245,6 +246,38 @@ TEST_F(Receiver, T16_AStopWhoseSyncFailsAcknowledgesOnlyWhatIsStored) {
     EXPECT_EQ(stored_to(), kStart + 1000);
     EXPECT_EQ(primary.last().flushed, kStart + 1000);
     EXPECT_EQ(primary.last().written, kStart + 1000);
+}
+
+// Whoever can write to the store can guess the name of the next object.
+TEST_F(Receiver, P4_AnObjectOfAnotherSignerDoesNotStopTheStream) {
+    const test::RepoKeys other(99);
+    repo::StreamWriter stranger(*world_.repository, other.host, "prod", world_.clock,
+                                *world_.random);
+    repo::StreamPut put;
+    put.range = {1, kStart.value, kStart.value + 1000};
+    put.expires = policy::wal_expiry(world_.clock.now(), std::chrono::days(2));
+    put.source = kSystem;
+    put.segment_size = kMiB;
+    put.major = 15;
+    ASSERT_TRUE(ok(stranger.put(put, test::noise(77, 1000))));
+    ScriptedPrimary primary([&, step = 0](const Said& said) mutable -> std::string {
+        if (step == 0) {
+            ++step;
+            return primary.data(1000, world_.clock.now());
+        }
+        if (step == 1 && said.flushed == kStart + 1000) {
+            ++step;
+            stop_.request();
+        }
+        return "";
+    });
+    ASSERT_TRUE(ok(run(primary, 1h)));
+    const auto catalog = repo::StreamCatalog::load(*world_.repository, "prod");
+    ASSERT_TRUE(ok(catalog));
+    repo::StreamReader reader(*world_.repository, *catalog, world_.reader, kSystem);
+    base::Bytes got(1000);
+    ASSERT_TRUE(ok(reader.read(1, kStart.value, got)));
+    EXPECT_EQ(got, test::noise(kStart.value, 1000));
 }
 
 // A server that is two hours ahead stamps all it sends with its clock: nothing of these two hours

@@ -218,27 +218,27 @@ Result<> WalUploader::settle(const std::vector<WalShare::Claim>& claims) {
     });
 }
 
-// One that cannot be read says nothing: capture then keeps to what is held.
+// One that cannot be read says nothing, and those before it are asked; without any, capture keeps
+// to what is held.
 Result<std::optional<WalStart>> WalUploader::newest_base() const {
     repo::Repository& repository = side_.job.repository;
     const repo::HostKeys& host = side_.job.host;
     const auto names = TRY(repository.backups(side_.system));
-    if (names.empty()) {
-        return std::optional<WalStart>();
-    }
     const repo::ReaderKeys keys({}, host.secret, {host.signing_key().verify_key()});
-    const auto newest = repository.load(names.back(), keys);
-    if (!newest && newest.error().code() == Code::Unavailable) {
-        return newest.error().clone();
-    }
-    const auto details = newest ? BackupDetails::from_json(newest->manifest.details)
-                                : Result<BackupDetails>(newest.error().clone());
-    if (!details) {
-        base::log(base::LogLevel::Warn, "stream: the newest backup cannot be read",
+    for (auto name = names.rbegin(); name != names.rend(); ++name) {
+        const auto opened = repository.load(*name, keys);
+        if (!opened && opened.error().code() == Code::Unavailable) {
+            return opened.error().clone();
+        }
+        const auto details = opened ? BackupDetails::from_json(opened->manifest.details)
+                                    : Result<BackupDetails>(opened.error().clone());
+        if (details) {
+            return std::optional(WalStart{details->timeline, details->stop});
+        }
+        base::log(base::LogLevel::Warn, "stream: a backup cannot be read",
                   {{"system", side_.system}, {"error", details.error().message()}});
-        return std::optional<WalStart>();
     }
-    return std::optional(WalStart{details->timeline, details->stop});
+    return std::optional<WalStart>();
 }
 
 // Histories before the WAL that follows them; gaps before the WAL behind them.

@@ -221,8 +221,9 @@ Result<> StreamWriter::put(const StreamPut& put, const Read& read) {
 }
 
 // Somebody else, or an earlier life of ours, stored this range. Sealed bytes always differ; the
-// keyed digest tells (T11). What is there stands for our bytes only if it is whole: a rotten object
-// must not be acknowledged (P1).
+// keyed digest tells (T11). What is there stands for our bytes only if it is whole and ours: a
+// rotten object must not be acknowledged (P1), and one that somebody else signed says nothing, or
+// whoever can write to the store could stop us by guessing a name.
 Result<> StreamWriter::settle_conflict(const StreamName& name,
                                        const std::array<base::Byte, 16>& content,
                                        Error error) const {
@@ -233,6 +234,11 @@ Result<> StreamWriter::settle_conflict(const StreamName& name,
     there.header = TRY(PackHeader::parse(bytes).during(comparing));
     there.label = TRY(label_of(there.header).during(comparing));
     TRY(check_place(there, repository_, name).during(comparing));
+    if (there.label.signer != host_.signing_key().verify_key()) {
+        return Error(Code::Corrupt,
+                     "it is not of this host, but signed by '" + there.label.signer.text() + "'")
+            .during(comparing);
+    }
     if (there.label.content == content) {
         return {};
     }

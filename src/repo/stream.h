@@ -57,8 +57,8 @@ class StreamWriter {
     // `read` yields the range's bytes from `offset` (relative to range.from), `count` at a time,
     // and is called twice over the range, which holds 1 byte to 192 MiB. Done once the object is
     // durable. An object of the same range is fine when it is whole and holds the same bytes;
-    // Conflict, loudly, when it holds others; Corrupt when it is damaged: then the bytes are not
-    // safe, and need another range.
+    // Conflict, loudly, when it holds others; Corrupt when it is damaged, or not this host's: then
+    // the bytes are not safe, and need another range.
     using Read = std::function<Result<BytesView>(std::uint64_t offset, std::uint64_t count)>;
     Result<> put(const StreamPut& put, const Read& read);
     Result<> put(const StreamPut& put, BytesView bytes);

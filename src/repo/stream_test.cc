@@ -180,6 +180,18 @@ TEST_F(StreamTest, T11_TheSameBytesAgainAreFine) {
     EXPECT_EQ(world.bytes(name({1, 0, 5000})), first);
 }
 
+// Whoever can write to the store can guess names: what is not ours says nothing of what we hold.
+TEST_F(StreamTest, P4_AnotherSignersObjectIsNoConflict) {
+    const test::RepoKeys other(99);
+    StreamWriter stranger(*world.repository, other.host, "prod", world.clock, *world.random);
+    const StreamRange range{1, 0, 1000};
+    ASSERT_TRUE(ok(stranger.put(put_of(range), noise(77, 1000))));
+    EXPECT_TRUE(fails(store(range), Code::Corrupt));
+    ASSERT_TRUE(ok(store({1, 0, 500})));
+    ASSERT_TRUE(ok(store({1, 500, 1000})));
+    expect_readable(range);
+}
+
 TEST_F(StreamTest, T11_OtherBytesForTheSameRangeAreAConflict) {
     ASSERT_TRUE(ok(store({1, 0, 5000})));
     Bytes other = stream_bytes({1, 0, 5000});
