@@ -17,9 +17,9 @@ namespace {
 constexpr std::uint8_t kHistoryCopies = 8;
 constexpr int kLevel = 1;
 
-// What is there is not what its name says, however often it is read.
+// What is there is not what its name says.
 bool is_verdict(Code code) {
-    return code == Code::Corrupt || code == Code::Denied || code == Code::Unsupported;
+    return code == Code::Corrupt || code == Code::Unsupported;
 }
 
 // `copy` is 0 unless the objects before it are not what they should be.
@@ -72,8 +72,12 @@ Result<> StreamWriter::put_history(std::uint32_t timeline, BytesView contents) {
             return std::move(put).during(storing);
         }
         auto held = holds_history(name, timeline, contents);
-        if (held && *held) {
-            return {};
+        if (!held && is_verdict(held.error().code())) {
+            held = holds_history(name, timeline, contents);  // it may have been damaged on its way
+        }
+        const bool unseen = !held && held.error().code() == Code::Denied;
+        if (unseen || (held && *held)) {
+            return {};  // a host that may not read has the name alone to go by
         }
         if (!held && !is_verdict(held.error().code())) {
             return std::move(held).during(storing).error();
