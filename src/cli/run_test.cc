@@ -33,7 +33,7 @@ class RunTest : public testing::Test {
     void SetUp() override {
         world_.script.tree = {{"PG_VERSION", {'1', '5', '\n'}}};
         world_.script.windows = {{"0/2000028", "0/3000000", world_.clock.now(),
-                                  world_.clock.now() + std::chrono::seconds(1), ""}};
+                                  world_.clock.now() + std::chrono::seconds(1), "", ""}};
     }
 
     Said say(std::vector<std::string> words) {

@@ -50,8 +50,8 @@ struct BackupJob {
     repo::CaptureProgress& progress;
     std::vector<std::string>& notes;  // sentences for the person: what was decided and why
     bool full = false;                // reference nothing of the parent
-    std::optional<base::Timestamp> newest = {};  // when the newest committed backup stopped, also
-                                                 // one that cannot be read
+    std::optional<base::Timestamp> newest = {};  // when the newest backup stopped that can be
+                                                 // read, used as a parent or not
 };
 
 // ---- The moment to recover to
@@ -151,7 +151,8 @@ struct Window {
     std::string to;
     std::optional<base::Timestamp> from_time;  // nothing when the engine cannot tell
     std::optional<base::Timestamp> to_time;
-    std::string note;  // "timeline 2", "ends at a gap: ..."
+    std::string note;    // "timeline 2", "ends at a gap: ..."
+    std::string branch;  // the history on which it ends, as positions name it: "timeline 2"
 };
 
 struct LandingRequest {
@@ -192,7 +193,9 @@ struct StartReport {
 struct StreamState {       // a snapshot, for status lines and status files
     std::string phase;     // "connecting", "streaming", "waiting", "stopped", ...
     std::string position;  // last byte that is durable in the repository, as the engine writes it
-    std::optional<base::Timestamp> captured;  // the server's clock at that byte
+    // The latest moment of the server's clock of which is known that all that was durable then lies
+    // before that byte; nothing when nobody can tell.
+    std::optional<base::Timestamp> captured;
     std::uint64_t lag_bytes = 0;  // sent by the server and not yet durable in the repository
     std::uint64_t spool_bytes = 0;
     std::uint64_t reconnects = 0;
@@ -286,6 +289,9 @@ class DataEngine {
     // needed.
     virtual Result<std::vector<Window>> windows(repo::Repository& repository,
                                                 repo::ReaderKeys& keys, const Context& context) = 0;
+
+    // True when the window holds `position`, as a StreamState names it.
+    virtual bool reaches(const Window& window, const std::string& position) const = 0;
 
     // Starts the restored system, feeds it, waits until the point is reached, validates. The server
     // is left running; its pid is in the report.

@@ -41,6 +41,10 @@ Result<std::vector<engine::Window>> PostgresEngine::windows(repo::Repository& re
     return recovery_windows(config_.system, repository, keys);
 }
 
+bool PostgresEngine::reaches(const engine::Window& window, const std::string& position) const {
+    return window_reaches(window, position);
+}
+
 Result<engine::StartReport> PostgresEngine::start(repo::Repository& repository,
                                                   repo::ReaderKeys& keys,
                                                   const engine::RecoveryPlan& plan,

@@ -26,6 +26,7 @@ class PostgresEngine final : public engine::DataEngine {
                                                     const engine::Context& context) override;
     base::Result<engine::Landing> landing(const engine::RecoveryPlan& plan,
                                           const engine::LandingRequest& request) override;
+    bool reaches(const engine::Window& window, const std::string& position) const override;
     base::Result<std::vector<engine::Window>> windows(repo::Repository& repository,
                                                       repo::ReaderKeys& keys,
                                                       const engine::Context& context) override;

@@ -85,7 +85,7 @@ Result<> RecoveryCatalog::open_history(const std::string& object) {
     const TimelineId timeline = TRY(repo::history_timeline(object));
     auto stored = TRY(open_with_any_key(object));
     if (!stored) {
-        unreadable_.push_back(timeline);
+        closed_.insert(timeline);
         return {};
     }
     const TimelineHistory parsed = TRY(parse_history(timeline, base::text(stored->contents)));
@@ -97,15 +97,20 @@ Result<> RecoveryCatalog::open_history(const std::string& object) {
                       [&](const StoredHistoryFile& known) { return known.timeline == timeline; });
         return {};
     }
-    const auto same = [&](const StoredHistoryFile& known) { return known.timeline == timeline; };
-    const bool told =
+    const bool one =
         std::find(unreadable_.begin(), unreadable_.end(), timeline) == unreadable_.end();
-    if (told && std::none_of(histories_.begin(), histories_.end(), same)) {
+    if (one && !is_told(timeline)) {
         histories_.push_back({timeline, std::move(stored->contents)});
     }
     return {};
 }
 
+bool RecoveryCatalog::is_told(TimelineId timeline) const {
+    return std::any_of(histories_.begin(), histories_.end(),
+                       [&](const StoredHistoryFile& known) { return known.timeline == timeline; });
+}
+
+// An object that does not open matters only where no other tells the timeline's history.
 Result<> RecoveryCatalog::open_histories() {
     if (histories_opened_) {
         return {};
@@ -113,6 +118,11 @@ Result<> RecoveryCatalog::open_histories() {
     histories_opened_ = true;
     for (const std::string& object : stream_.histories()) {
         TRY(open_history(object).during("reading the timeline histories of '" + system_ + "'"));
+    }
+    for (const TimelineId timeline : closed_) {
+        if (!is_told(timeline)) {
+            unreadable_.push_back(timeline);
+        }
     }
     std::set<TimelineId> bare = {1};
     for (const TimelineId timeline : stream_.timelines()) {
@@ -135,10 +145,7 @@ Result<> RecoveryCatalog::open_histories() {
 // file. A number that has WAL here must not be taken again, although nobody can tell its history.
 void RecoveryCatalog::reserve_numbers(const std::set<TimelineId>& taken) {
     for (const TimelineId timeline : taken) {
-        const bool told =
-            std::any_of(histories_.begin(), histories_.end(),
-                        [&](const StoredHistoryFile& known) { return known.timeline == timeline; });
-        if (timeline > 1 && !told) {
+        if (timeline > 1 && !is_told(timeline)) {
             const std::string note = "# Timeline " + std::to_string(timeline) +
                                      " is taken: the repository has WAL of it, or more than one "
                                      "history, or one that it cannot read.\n";

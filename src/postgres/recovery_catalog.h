@@ -75,6 +75,7 @@ class RecoveryCatalog {
     Result<> open_history(const std::string& object);
     Result<std::optional<repo::StoredHistory>> open_with_known_keys(const std::string& object);
     Result<std::optional<repo::StoredHistory>> open_with_any_key(const std::string& object);
+    bool is_told(TimelineId timeline) const;
 
     const std::string system_;
     repo::Repository& repository_;
@@ -87,6 +88,7 @@ class RecoveryCatalog {
     TimelineTree tree_;
     std::vector<StoredHistoryFile> histories_;
     std::vector<StoredHistoryFile> reserved_;
+    std::set<TimelineId> closed_;  // with an object that does not open
     std::vector<TimelineId> unreadable_;
     bool histories_opened_ = false;
 };

@@ -315,8 +315,9 @@ Error Planner::beyond(const Candidate& candidate, const WalSurvey& survey, Lsn e
         survey.pieces.empty() ? candidate.opened.manifest.stop : survey.pieces.back().captured;
     const auto* time = std::get_if<AtTime>(&request_.target);
     const std::string wanted = describe_target(request_.target);
-    const std::string reach =
-        on_timeline(end, survey.timeline_at(end)) + ", captured at " + base::human_time(captured);
+    const std::string until =
+        captured == base::Timestamp{} ? "" : ", complete until " + base::human_time(captured);
+    const std::string reach = on_timeline(end, survey.timeline_at(end)) + until;
     const std::string later = later_point(end, time != nullptr ? time->time : captured);
     std::string passed;
     for (const std::string& note : survey.passed_over) {

@@ -60,17 +60,20 @@ class Resolver {
     ResolvedTarget out_;
 };
 
-// The first piece that may hold a later commit. An object's `captured` is no help: it says of how
-// long ago its bytes are at least, and a skipped commit would mean to recover too far. So a piece
-// without a summary may hold anything.
+// The first piece that may hold a later commit. Nothing when nobody can tell that all commits up to
+// `time` are here: that takes an object before whose end lies all that was durable then, or a
+// commit that is no earlier. Where the search begins, an object's `captured` is no help: it says of
+// how long ago its bytes are at least, and a skipped commit would mean to recover too far. So a
+// piece without a summary may hold anything.
 std::optional<std::size_t> Resolver::first_after(base::Timestamp time) const {
     const auto is_later = [&](const WalSummary& summary) {
         return summary.latest_commit && *summary.latest_commit > time;
     };
-    const bool reached =
-        std::any_of(survey_.pieces.begin(), survey_.pieces.end(), [&](const WalPiece& piece) {
-            return piece.captured >= time || (piece.summary && is_later(*piece.summary));
-        });
+    const auto reaches = [&](const WalPiece& piece) {
+        const bool committed = piece.summary && piece.summary->latest_commit;
+        return piece.captured >= time || (committed && *piece.summary->latest_commit >= time);
+    };
+    const bool reached = std::any_of(survey_.pieces.begin(), survey_.pieces.end(), reaches);
     return reached ? std::optional(first_with(is_later)) : std::nullopt;
 }
 

@@ -25,7 +25,8 @@ struct WalPiece {
                               // inside its first segment
     Lsn from;
     Lsn to;
-    base::Timestamp captured;           // the server's clock when the object's last byte was sent
+    base::Timestamp captured;  // all that was durable on the server then lies before the object's
+                               // end; no time ({}): nobody can tell
     std::optional<WalSummary> summary;  // nothing where the object has none that can be opened
 };
 

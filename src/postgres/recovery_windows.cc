@@ -96,7 +96,8 @@ Result<> WindowFinder::reach_along(std::vector<WalPiece> pieces, const Candidate
         }
         if (label && label->label.source == candidate.details.system_identifier) {
             reach.to = pieces.back().to;
-            reach.to_time = label->label.captured;
+            const bool told = label->label.captured != base::Timestamp{};
+            reach.to_time = told ? std::optional(label->label.captured) : std::nullopt;
             return {};
         }
         pieces.pop_back();
@@ -160,16 +161,28 @@ std::string WindowFinder::lost_after(TimelineId timeline, Lsn end) const {
 std::vector<engine::Window> WindowFinder::in_words() const {
     std::vector<engine::Window> out;
     for (const Reach& reach : windows_) {
-        const std::string note = "timeline " + std::to_string(reach.timeline) +
-                                 lost_after(reach.timeline, reach.to) +
+        const std::string branch = "timeline " + std::to_string(reach.timeline);
+        const std::string note = branch + lost_after(reach.timeline, reach.to) +
                                  (reach.note.empty() ? "" : ", " + reach.note);
-        out.push_back(
-            {format_lsn(reach.from), format_lsn(reach.to), reach.from_time, reach.to_time, note});
+        out.push_back({format_lsn(reach.from), format_lsn(reach.to), reach.from_time, reach.to_time,
+                       note, branch});
     }
     return out;
 }
 
 }  // namespace
+
+bool window_reaches(const engine::Window& window, const std::string& position) {
+    constexpr std::string_view kOn = " on ";
+    const std::size_t on = position.find(kOn);
+    if (on == std::string::npos || position.substr(on + kOn.size()) != window.branch) {
+        return false;
+    }
+    const auto at = parse_lsn(position.substr(0, on));
+    const auto from = parse_lsn(window.from);
+    const auto to = parse_lsn(window.to);
+    return at && from && to && *from <= *at && *at <= *to;
+}
 
 Result<std::vector<engine::Window>> recovery_windows(std::string_view system,
                                                      repo::Repository& repository,

@@ -16,4 +16,7 @@ base::Result<std::vector<engine::Window>> recovery_windows(std::string_view syst
                                                            repo::Repository& repository,
                                                            repo::ReaderKeys& keys);
 
+// True when the window holds the position, "0/3000028 on timeline 2". Pure.
+bool window_reaches(const engine::Window& window, const std::string& position);
+
 }  // namespace lifeboat::postgres

@@ -145,6 +145,7 @@ Result<> WalGatherer::put(const repo::StreamPut& put, const repo::StreamWriter::
     repo::StreamPut second = put;
     first.range.to = second.range.from = put.range.from + half;
     first.summary.clear();
+    first.captured = {};  // what is covered is so at the end only
     TRY(this->put(first, read));
     return this->put(second, [&](std::uint64_t offset, std::uint64_t count) {
         return read(half + offset, count);

@@ -168,6 +168,8 @@ Result<policy::ExpiryDay> find_expiry(const PushJob& job, StreamObject kind,
     return policy::wal_expiry(captured, job.retention);
 }
 
+// What lies damaged under the name, or is not ours, cannot be replaced: the bytes go into two
+// others.
 Result<> put_range(const PushJob& job, repo::StreamWriter& writer, const PushedFile& pushed,
                    const Survey& found, StreamObject kind, const StreamRange& range) {
     repo::StreamPut put;
@@ -186,7 +188,14 @@ Result<> put_range(const PushJob& job, repo::StreamWriter& writer, const PushedF
             TRY(read_part(*pushed.file, range.from + offset - pushed.header.start.value, count));
         return BytesView(buffer);
     };
-    return writer.put(put, read);
+    auto done = writer.put(put, read);
+    const std::uint64_t half = (range.to - range.from) / 2 / kWalPage * kWalPage;
+    if (done || done.error().code() != Code::Corrupt || half == 0) {
+        return done;
+    }
+    const std::uint64_t middle = range.from + half;
+    TRY(put_range(job, writer, pushed, found, kind, {range.timeline, range.from, middle}));
+    return put_range(job, writer, pushed, found, kind, {range.timeline, middle, range.to});
 }
 
 Result<> push_wal(const PushJob& job, const engine::Context& context, const PushedFile& pushed) {

@@ -150,6 +150,7 @@ Result<> WalReceiver::open_kept_spool() {
         return {};
     }
     timeline_ = held.back().timeline;
+    began_ = Lsn{held.back().from};
     received_ = Lsn{held.back().to};
     told_drained_ = false;
     return {};

@@ -177,6 +177,33 @@ TEST_F(Claims, T14_ANumberWhoseHistoryNobodyCanTellIsTaken) {
     EXPECT_EQ((*catalog)->histories()[0].timeline, 3U);
 }
 
+// What was stored once more for one that rotted counts.
+TEST_F(Claims, T14_ARottenHistoryHidesNoneThatOpens) {
+    const test::Tree tree{{"a", {1, 2, 3}}};
+    test::CaptureJob job;
+    job.tree = &tree;
+    ASSERT_TRUE(ok(world_.capture(job)));
+    auto ours = writer(world_.keys.host);
+    const auto text = base::view("1\t0/5000\tswitch\n");
+    for (int rotten = 0; rotten < 3; ++rotten) {  // whatever the order of their names
+        ASSERT_TRUE(ok(ours.put_history(2, text)));
+        for (const std::string& name : world_.names("s/prod/history/")) {
+            Bytes bytes = world_.bytes(name);
+            bytes.assign(bytes.size(), 0);
+            world_.replace(name, bytes);
+        }
+    }
+    ASSERT_TRUE(ok(ours.put_history(2, text)));
+    const repo::ReaderKeys keys = world_.keys.host_reader();
+    auto catalog = RecoveryCatalog::load("prod", *world_.repository, keys);
+    ASSERT_TRUE(ok(catalog));
+    ASSERT_TRUE(ok((*catalog)->open_histories()));
+    ASSERT_EQ((*catalog)->histories().size(), 1U);
+    EXPECT_EQ(base::text((*catalog)->histories()[0].contents), "1\t0/5000\tswitch\n");
+    EXPECT_TRUE((*catalog)->orphans().empty());
+    EXPECT_TRUE((*catalog)->reserved().empty());
+}
+
 // ---- What a writer says of an object ------------------------------------------------------------
 
 TEST_F(Claims, AServersSlowClockDoesNotShortenTheLifeOfItsWal) {

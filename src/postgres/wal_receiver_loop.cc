@@ -24,7 +24,7 @@ constexpr auto kLazySyncTime = seconds(1);
 constexpr std::uint64_t kNotice = base::kMiB;
 constexpr auto kReportTime = milliseconds(500);
 constexpr auto kRepeatTime = milliseconds(900);
-constexpr auto kWatchTime = seconds(2);
+constexpr auto kWatchTime = seconds(1);
 constexpr auto kWatchAgainTime = seconds(20);
 constexpr auto kSendLimit = seconds(5);
 constexpr auto kWindDownLimit = seconds(10);
@@ -37,7 +37,11 @@ Result<std::optional<TimelineId>> WalReceiver::stream(ServerVisit& visit, const 
     const WalStart request =
         plan_request(start, spool_->range_before(start.timeline, start.from), size);
     timeline_ = start.timeline;
-    received_ = request.from;
+    began_ = received_ = request.from;
+    coverage_.forget();
+    covered_ = spool_->captured_at(timeline_, received_).value_or(base::Timestamp{});
+    said_last_.reset();
+    by_messages_ = visit.primary && timeline_ == visit.identity.timeline;
     acknowledged_ = {};
     share_.set_current(request);
     ReplicationStream stream = TRY(ReplicationStream::start(
@@ -92,9 +96,10 @@ Result<std::optional<EndOfTimeline>> WalReceiver::read_batch(ReplicationStream& 
         const StreamEvent event = TRY(stream.next(deadline));
         if (const auto* data = std::get_if<WalData>(&event)) {
             TRY(take(*data));
-            server_end_ = std::max(server_end_, data->server_end);
+            hear_clock(data->sent);
         } else if (const auto* keepalive = std::get_if<Keepalive>(&event)) {
             server_end_ = std::max(server_end_, keepalive->server_end);
+            hear_clock(keepalive->sent);
             reply_due_ = reply_due_ || keepalive->reply_requested;
         } else if (const auto* end = std::get_if<EndOfTimeline>(&event)) {
             return std::optional(*end);
@@ -107,8 +112,31 @@ Result<std::optional<EndOfTimeline>> WalReceiver::read_batch(ReplicationStream& 
     return std::optional<EndOfTimeline>();
 }
 
+// A sender reads where its server's WAL ends before it reads the bytes, and the clock after that:
+// what a message says of the end was still true when the message before was sent. A keepalive says
+// where the sender is, which is no promise.
+void WalReceiver::hear_clock(base::Timestamp sent) {
+    if (by_messages_) {
+        said_last_ = sent;
+    }
+}
+
+void WalReceiver::promise(Lsn end, base::Timestamp moment) {
+    server_end_ = std::max(server_end_, end);
+    coverage_.promise(end, moment);
+    if (const auto covered = coverage_.reach(received_)) {
+        covered_ = *covered;
+        spool_->cover(timeline_, received_, covered_);
+    }
+}
+
 Result<> WalReceiver::take(const WalData& data) {
-    auto stored = spool_->append(timeline_, data.start, data.bytes, data.sent);
+    server_end_ = std::max(server_end_, data.server_end);
+    if (said_last_) {
+        coverage_.promise(data.server_end, *said_last_);
+    }
+    covered_ = coverage_.reach(data.start + data.bytes.size()).value_or(covered_);
+    auto stored = spool_->append(timeline_, data.start, data.bytes, covered_);
     if (!stored) {
         share_.complain(TroubleSource::Spool,
                         "the spool takes no more WAL: " + stored.error().message());
@@ -179,14 +207,31 @@ bool WalReceiver::spool_is_full() {
 
 // ---- Acknowledging ----------------------------------------------------------------------------
 
+// What was received and is still here: a sync that fails takes back what it could not make durable
+// (S3), and nothing else remembers these bytes.
+Lsn WalReceiver::kept_end() const {
+    return std::min(received_, share_.held_to({timeline_, began_}));
+}
+
+// The end of what the repository has.
+Lsn WalReceiver::stored_end() const {
+    const Lsn kept = kept_end();
+    const auto unstored = share_.lowest_unstored();
+    return unstored ? std::min(*unstored, kept) : kept;
+}
+
 // The end of what would survive the loss that acknowledgement promises to survive.
 Lsn WalReceiver::safe_position() const {
-    if (!job_.acknowledge_repository) {
-        const Lsn synced = spool_->synced_end(timeline_);
-        return synced.is_set() ? std::min(received_, synced) : received_;
+    if (job_.acknowledge_repository) {
+        return stored_end();
     }
-    const auto unstored = share_.lowest_unstored();
-    return unstored ? std::min(*unstored, received_) : received_;
+    const Lsn kept = kept_end();
+    const Lsn synced = spool_->synced_end(timeline_);
+    return synced.is_set() ? std::min(kept, synced) : kept;
+}
+
+Result<> WalReceiver::tell(ReplicationStream& stream, Lsn safe, Duration limit) {
+    return stream.report({kept_end(), safe, safe, context_.clock.now(), false}, deadline_in(limit));
 }
 
 Result<> WalReceiver::acknowledge(ReplicationStream& stream, Duration interval) {
@@ -197,8 +242,7 @@ Result<> WalReceiver::acknowledge(ReplicationStream& stream, Duration interval) 
     if (safe <= acknowledged_ && !reply_due_ && now - last_status_ < interval) {
         return {};
     }
-    TRY(stream.report({received_, safe, safe, context_.clock.now(), false},
-                      deadline_in(kSendLimit)));
+    TRY(tell(stream, safe, kSendLimit));
     acknowledged_ = safe;
     reply_due_ = false;
     last_status_ = now;
@@ -226,6 +270,9 @@ void WalReceiver::watch(ServerVisit& visit) {
         visit.sql.reset();
         return;
     }
+    if (facts->moment) {
+        promise(facts->end, *facts->moment);
+    }
     share_.set_eager(facts->synchronous);
     share_.complain(TroubleSource::Slot, facts->trouble);
 }
@@ -250,9 +297,7 @@ void WalReceiver::wind_down(ReplicationStream* stream) {
         report(false);
     }
     if (stream != nullptr) {
-        const Lsn safe = std::max(safe_position(), floor_);
-        auto sent = stream->report({received_, safe, safe, context_.clock.now(), false},
-                                   deadline_in(seconds(1)));
+        auto sent = tell(*stream, std::max(safe_position(), floor_), seconds(1));
         if (sent) {
             sent = stream->stop(deadline_in(seconds(1)));
         }
@@ -280,8 +325,7 @@ engine::StreamState WalReceiver::state() const {
     if (spool_ == nullptr || timeline_ == 0) {
         return state;
     }
-    const auto unstored = share_.lowest_unstored();
-    const Lsn durable = unstored ? std::min(*unstored, received_) : received_;
+    const Lsn durable = stored_end();
     state.position = format_lsn(durable) + " on timeline " + std::to_string(timeline_);
     state.captured = spool_->captured_at(timeline_, durable);
     const Lsn end = std::max(server_end_, received_);

@@ -12,6 +12,7 @@
 #include "engine/data_engine.h"
 #include "postgres/postgres_config.h"
 #include "postgres/replication.h"
+#include "postgres/wal_coverage.h"
 #include "postgres/wal_receiver_plan.h"
 #include "postgres/wal_receiver_server.h"
 #include "postgres/wal_receiver_share.h"
@@ -68,10 +69,15 @@ class WalReceiver {
     Result<std::optional<EndOfTimeline>> pump(ServerVisit& visit, ReplicationStream& stream);
     Result<std::optional<EndOfTimeline>> read_batch(ReplicationStream& stream);
     Result<> take(const WalData& data);
+    void hear_clock(base::Timestamp sent);
+    void promise(Lsn end, base::Timestamp moment);
     Result<> sync_spool(bool now);
     bool spool_is_full();
     void watch(ServerVisit& visit);
     Result<> acknowledge(ReplicationStream& stream, base::Duration interval);
+    Result<> tell(ReplicationStream& stream, Lsn safe, base::Duration limit);
+    Lsn kept_end() const;
+    Lsn stored_end() const;
     Lsn safe_position() const;
     void wind_down(ReplicationStream* stream);
     base::Duration patience() const;
@@ -102,8 +108,13 @@ class WalReceiver {
     bool asked_anew_ = false;
     Phase phase_ = Phase::Connecting;
     TimelineId timeline_ = 0;
+    Lsn began_;  // where this stream, or what an earlier run left, begins: whole from there on
     Lsn received_;
     Lsn server_end_;
+    WalCoverage coverage_;
+    base::Timestamp covered_;                   // at received_; no time: not known
+    std::optional<base::Timestamp> said_last_;  // by the sender of this stream, where that counts
+    bool by_messages_ = false;                  // it is a primary, and this its last timeline
     std::uint64_t unsynced_ = 0;
     std::uint64_t unnotified_ = 0;
     Lsn acknowledged_;

@@ -56,6 +56,12 @@ bool is_on_the_way(const WalRanges& held, const std::optional<WalStart>& base,
     return (base && lies_on(way, *base)) || first_held(way, held);
 }
 
+bool is_anchored(const WalRanges& held, const std::optional<WalStart>& base,
+                 const TimelineHistory& history) {
+    const std::vector<TimelineSpan> way = way_of(history);
+    return base ? lies_on(way, *base) : held.timelines().empty() || first_held(way, held);
+}
+
 WalStart plan_first_needed(const WalRanges& held, const std::optional<WalStart>& base,
                            const WalStart& kept, const TimelineHistory& history, SegmentSize size) {
     const std::vector<TimelineSpan> way = way_of(history);

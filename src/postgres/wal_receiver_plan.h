@@ -20,6 +20,12 @@ struct WalStart {
     friend bool operator==(const WalStart&, const WalStart&) = default;
 };
 
+// False when a new backup must be asked for: the newest lies elsewhere, so nothing of the server's
+// WAL can be recovered, however much of it is held; or none is known, and what is held lies
+// elsewhere. The first backup of all is nobody's to ask for.
+bool is_anchored(const WalRanges& held, const std::optional<WalStart>& base,
+                 const TimelineHistory& history);
+
 // True when capture, or the newest backup, stands on the way that the server came. False: what the
 // server has is new to us. `base` is where the newest backup stopped; nothing when none is known.
 bool is_on_the_way(const WalRanges& held, const std::optional<WalStart>& base,

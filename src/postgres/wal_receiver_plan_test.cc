@@ -149,6 +149,20 @@ TEST(PlanStart, KnowsWhatIsNewToIt) {
                                fourth));
 }
 
+// A byte that was captured of the new way needs a backup as much as none did.
+TEST(PlanStart, T17_ABackupElsewhereAnchorsNothing) {
+    const TimelineHistory fourth{4, {{1, Lsn{5 * kMiB}, ""}}};
+    const WalRanges here = set_of({{4, 5 * kMiB, 9 * kMiB}});
+    const WalRanges elsewhere = set_of({{3, kMiB, 9 * kMiB}});
+    EXPECT_FALSE(is_anchored(here, WalStart{3, Lsn{2 * kMiB}}, fourth));
+    EXPECT_FALSE(is_anchored(here, WalStart{1, Lsn{5 * kMiB + 1}}, fourth));
+    EXPECT_TRUE(is_anchored(here, WalStart{1, Lsn{5 * kMiB}}, fourth));
+    EXPECT_TRUE(is_anchored(elsewhere, WalStart{4, Lsn{6 * kMiB}}, fourth));
+    EXPECT_TRUE(is_anchored(here, std::nullopt, fourth));
+    EXPECT_TRUE(is_anchored({}, std::nullopt, fourth)) << "the first backup of all";
+    EXPECT_FALSE(is_anchored(elsewhere, std::nullopt, fourth));
+}
+
 TEST(PlanStart, BeginsAtTheSegmentOfWhatIsKept) {
     const TimelineHistory second{2, {{1, Lsn{5 * kMiB + 100}, ""}}};
     EXPECT_EQ(plan_first_start(Lsn{4 * kMiB + 50}, second, one_mib()),

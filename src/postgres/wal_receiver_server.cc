@@ -37,6 +37,30 @@ Result<std::int64_t> setting(Connection& sql, const std::string& name) {
     return rows.integer(0, "value");
 }
 
+Result<bool> is_primary(Connection& sql) {
+    const auto rows =
+        TRY(sql.query("SELECT NOT pg_is_in_recovery() AS is_primary", {}, kQuestionLimit));
+    return rows.boolean(0, "is_primary");
+}
+
+// The moment is asked for before the end.
+Result<> read_end(Connection& sql, ReplicationFacts& facts) {
+    const auto rows = TRY(sql.query(
+        "SELECT (extract(epoch FROM CASE WHEN pg_is_in_recovery() THEN "
+        "pg_last_xact_replay_timestamp() ELSE clock_timestamp() END) * 1000000)::bigint AS moment, "
+        "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE "
+        "pg_current_wal_flush_lsn() END AS wal_end",
+        {}, kQuestionLimit));
+    const Cell moment = TRY(rows.cell(0, "moment"));
+    const Cell end = TRY(rows.cell(0, "wal_end"));
+    if (moment && end) {
+        const std::int64_t micros = TRY(rows.integer(0, "moment"));
+        facts.moment = base::from_unix_micros(micros);
+        facts.end = TRY(parse_lsn(*end));
+    }
+    return {};
+}
+
 Result<SlotFound> make_slot(Connection& sql, const std::string& name, std::string lost) {
     TRY(create_slot(sql, name, SlotLife::Permanent));
     auto state = TRY(read_slot(sql, name));
@@ -79,8 +103,9 @@ Result<ServerVisit> visit_server(const PostgresConfig& config, const base::StopT
         TRY(connect(config, SessionKind::PhysicalReplication, stop, kConnectLimit));
     Connection sql = TRY(connect(config, SessionKind::Sql, stop, kConnectLimit));
     TRY(check_version(replication.server_version()));
-    ServerVisit visit{std::move(replication), std::move(sql), {}, {}, {},
-                      kLongestStatusInterval, &stop};
+    ServerVisit visit{std::move(replication), std::move(sql), {},   {}, {},
+                      kLongestStatusInterval, &stop,          false};
+    visit.primary = TRY(is_primary(*visit.sql));  // before the question on which timeline it is
     visit.identity = TRY(identify_system(visit.replication));
     const std::int64_t segment = TRY(setting(*visit.sql, "wal_segment_size"));
     const std::int64_t timeout = TRY(setting(*visit.sql, "wal_sender_timeout"));
@@ -157,6 +182,7 @@ Result<ReplicationFacts> read_replication_facts(Connection& sql, const std::stri
     const std::string sync_state = TRY(rows.text(0, "sync_state"));
     ReplicationFacts facts;
     facts.synchronous = sync_state == "sync" || sync_state == "quorum" || sync_state == "potential";
+    TRY(read_end(sql, facts));
     facts.trouble = state ? slot_trouble(*state, keep) : "slot '" + slot + "' is gone";
     return facts;
 }

@@ -26,6 +26,7 @@ struct ServerVisit {
     TimelineHistory history;  // of identity.timeline
     base::Duration status_interval{};
     const base::StopToken* stop = nullptr;
+    bool primary = false;  // and was when `identity` was asked for: it is on its last timeline
 };
 
 // Connects twice, for the stream and for questions about it, and asks who is there. `stop` must
@@ -53,9 +54,14 @@ enum class OldSlot { Keep, Replace };
 Result<SlotFound> ensure_slot(Connection& sql, const std::string& name, OldSlot old);
 
 // What a person should know about the slot and about who waits for us.
+//
+// `moment` and `end`: at that moment of the primary's clock nothing behind that end was durable. A
+// standby knows it of the last commit only that it replayed. Not set when nobody can tell.
 struct ReplicationFacts {
     bool synchronous = false;  // a commit may be waiting for our acknowledgement
     std::string trouble;
+    std::optional<base::Timestamp> moment;
+    Lsn end;
 };
 
 Result<ReplicationFacts> read_replication_facts(Connection& sql, const std::string& slot);

@@ -271,6 +271,21 @@ std::optional<Lsn> WalShare::lowest_unstored() const {
     return lowest;
 }
 
+// The spool is asked first: what it drops meanwhile was stored before.
+Lsn WalShare::held_to(const WalStart& from) const {
+    const WalSpool* const spool = this->spool();
+    const auto ranges = spool == nullptr ? std::vector<StreamRange>() : spool->ranges();
+    const Lock lock(mutex_);
+    std::uint64_t end = from.from.value;
+    for (const StreamRange& range : ranges) {
+        end = stored_.covered_to(from.timeline, end);
+        if (range.timeline == from.timeline && range.from <= end) {
+            end = std::max(end, range.to);
+        }
+    }
+    return Lsn{stored_.covered_to(from.timeline, end)};
+}
+
 WalRanges WalShare::gathered_ranges() const {
     const Lock lock(mutex_);
     return gathered_;

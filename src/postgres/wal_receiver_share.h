@@ -89,6 +89,9 @@ class WalShare {
     // The lowest position of a byte, on any timeline, that the repository does not have (T16): what
     // must not be acknowledged yet.
     std::optional<Lsn> lowest_unstored() const;
+    // End of the contiguous bytes from `from` on that are in the spool or stored; `from` itself
+    // when that byte is in neither.
+    Lsn held_to(const WalStart& from) const;
     WalRanges gathered_ranges() const;
     std::vector<HistoryToStore> histories() const;
     std::vector<GapToRecord> gaps() const;

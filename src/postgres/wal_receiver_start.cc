@@ -125,6 +125,7 @@ Result<> WalReceiver::look_again(const ServerVisit& visit) {
         return {};
     }
     planned_with_catalog_ = true;
+    TRY(anchor_if_new(visit));
     const WalStart next = plan_next(visit);
     if (is_before(next, {timeline_, received_}, visit.history)) {
         return Error(Code::Unavailable, "the repository answers again and misses WAL from " +
@@ -151,15 +152,13 @@ void WalReceiver::note_timelines(const ServerVisit& visit) {
 }
 
 Result<> WalReceiver::anchor_if_new(const ServerVisit& visit) {
-    const WalRanges held = this->held(visit);
-    const bool first_of_all = held.timelines().empty() && !share_.base();
-    if (first_of_all || asked_anew_ || is_on_the_way(held, share_.base(), visit.history)) {
+    if (asked_anew_ || is_anchored(held(visit), share_.base(), visit.history)) {
         return {};
     }
     asked_anew_ = true;
     const SegmentSize size = visit.cluster.segment_size;
     ask_for_base(visit, plan_first_start(kept_, visit.history, size),
-                 "no timeline of the server's history was captured before");
+                 "the newest backup lies on no timeline of the server's history");
     return {};
 }
 

@@ -87,8 +87,12 @@ repo::StreamPut describe_put(const RepositorySide& side, repo::StreamObject kind
     put.source = spool.cluster().system_identifier;
     put.segment_size = static_cast<std::uint32_t>(spool.cluster().segment_size.bytes());
     put.major = static_cast<std::uint32_t>(spool.cluster().major);
-    put.captured =
-        spool.captured_at(range.timeline, Lsn{range.to}).value_or(side.context.clock.now());
+    put.captured = spool.captured_at(range.timeline, Lsn{range.to}).value_or(base::Timestamp{});
+    if (const auto told = decode_summary(summary); told && told->latest_commit) {
+        // What recovery takes for evidence too; a clock that was once ahead must not promise more.
+        put.captured =
+            std::max(put.captured, std::min(*told->latest_commit, side.context.clock.now()));
+    }
     // By our clock too, which agrees with the store's (W2): a database server whose clock is behind
     // must not have its WAL deleted early.
     put.expires = policy::wal_expiry(
@@ -214,27 +218,27 @@ Result<> WalUploader::settle(const std::vector<WalShare::Claim>& claims) {
     });
 }
 
-// One that cannot be read says nothing: capture then keeps to what is held.
+// One that cannot be read says nothing, and those before it are asked; without any, capture keeps
+// to what is held.
 Result<std::optional<WalStart>> WalUploader::newest_base() const {
     repo::Repository& repository = side_.job.repository;
     const repo::HostKeys& host = side_.job.host;
     const auto names = TRY(repository.backups(side_.system));
-    if (names.empty()) {
-        return std::optional<WalStart>();
-    }
     const repo::ReaderKeys keys({}, host.secret, {host.signing_key().verify_key()});
-    const auto newest = repository.load(names.back(), keys);
-    if (!newest && newest.error().code() == Code::Unavailable) {
-        return newest.error().clone();
-    }
-    const auto details = newest ? BackupDetails::from_json(newest->manifest.details)
-                                : Result<BackupDetails>(newest.error().clone());
-    if (!details) {
-        base::log(base::LogLevel::Warn, "stream: the newest backup cannot be read",
+    for (auto name = names.rbegin(); name != names.rend(); ++name) {
+        const auto opened = repository.load(*name, keys);
+        if (!opened && opened.error().code() == Code::Unavailable) {
+            return opened.error().clone();
+        }
+        const auto details = opened ? BackupDetails::from_json(opened->manifest.details)
+                                    : Result<BackupDetails>(opened.error().clone());
+        if (details) {
+            return std::optional(WalStart{details->timeline, details->stop});
+        }
+        base::log(base::LogLevel::Warn, "stream: a backup cannot be read",
                   {{"system", side_.system}, {"error", details.error().message()}});
-        return std::optional<WalStart>();
     }
-    return std::optional(WalStart{details->timeline, details->stop});
+    return std::optional<WalStart>();
 }
 
 // Histories before the WAL that follows them; gaps before the WAL behind them.
@@ -330,6 +334,7 @@ Result<> WalUploader::put(const repo::StreamPut& put, base::BytesView bytes) {
     const std::size_t half = bytes.size() / 2;
     first.range.to = second.range.from = put.range.from + half;
     first.summary.clear();
+    first.captured = {};  // what is covered is so at the end only
     TRY(this->put(first, bytes.first(half)));
     return this->put(second, bytes.subspan(half));
 }

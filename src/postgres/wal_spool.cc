@@ -25,7 +25,7 @@ namespace {
 constexpr std::string_view kTemporary = ".tmp-";
 constexpr std::string_view kFilling = ".fill-";
 constexpr std::size_t kCompareChunk = 256 << 10;
-// Marks closer than this are joined: the one that stays is older than the truth, never newer.
+// Marks closer than this are joined: what is told is older than the truth, never newer.
 constexpr auto kMarkInterval = std::chrono::milliseconds(10);
 constexpr std::size_t kMarksOfFullFile = 256;
 
@@ -118,7 +118,7 @@ void WalSpool::index_runs(const Key& key, const std::vector<SpoolRun>& runs) {
     const Lsn start = cluster_.segment_size.start_of(key.second);
     Held held{start + runs.front().from, start + runs.back().to, {}};
     for (const SpoolRun& run : runs) {
-        held.marks.push_back({start + run.to, run.captured});
+        mark(held, start + run.to, run.captured);
     }
     const Lock lock(mutex_);
     index_[key] = std::move(held);
@@ -144,8 +144,11 @@ Result<> WalSpool::append(TimelineId timeline, Lsn at, BytesView bytes, base::Ti
         }
         TRY(enter_segment(timeline, at));
         const BytesView part = bytes.first(std::min<std::size_t>(bytes.size(), active_->room()));
-        TRY(active_->write(part, captured));
-        note(at, at + part.size(), captured);
+        const bool last = part.size() == bytes.size();  // what is covered is so at the end only
+        const base::Timestamp then =
+            last ? captured : captured_at(timeline, at).value_or(base::Timestamp{});
+        TRY(active_->write(part, then));
+        note(at, at + part.size(), then);
         at = at + part.size();
         bytes = bytes.subspan(part.size());
         if (active_->is_full()) {
@@ -267,17 +270,44 @@ std::vector<WalSpool::Mark> WalSpool::thinned(std::vector<Mark> marks) {
 
 void WalSpool::note(Lsn from, Lsn to, base::Timestamp captured) {
     const Lock lock(mutex_);
-    const auto [at, is_new] = index_.try_emplace(unsynced_->first);
-    Held& held = at->second;
-    if (is_new) {
-        held.from = from;
+    if (!index_.contains(unsynced_->first)) {
+        const auto before = mark_before(unsynced_->first.first, from);
+        Held& fresh = index_[unsynced_->first];
+        fresh.from = from;
+        mark(fresh, from, before.value_or(base::Timestamp{}));  // the file before may go
     }
+    Held& held = index_[unsynced_->first];
     held.to = to;
+    mark(held, to, captured);
+}
+
+void WalSpool::mark(Held& held, Lsn end, base::Timestamp captured) {
     std::vector<Mark>& marks = held.marks;
+    if (captured == base::Timestamp{} || (!marks.empty() && marks.back().captured == captured)) {
+        return;
+    }
     if (marks.size() >= 2 && captured - marks[marks.size() - 2].captured < kMarkInterval) {
-        marks.back() = {to, captured};
+        marks.back() = {end, captured};
     } else {
-        marks.push_back({to, captured});
+        marks.push_back({end, captured});
+    }
+}
+
+void WalSpool::cover(TimelineId timeline, Lsn end, base::Timestamp captured) {
+    if (!end.is_set()) {
+        return;
+    }
+    {
+        const Lock lock(mutex_);
+        const auto held =
+            index_.find({timeline, cluster_.segment_size.number_at(Lsn{end.value - 1})});
+        if (held == index_.end() || held->second.to != end) {
+            return;
+        }
+        mark(held->second, end, captured);
+    }
+    if (active_ && active_->place().timeline == timeline && active_->end() == end) {
+        active_->cover(captured);
     }
 }
 
@@ -372,9 +402,13 @@ std::uint64_t WalSpool::bytes() const {
     return total;
 }
 
-// The mark at or before `end`. Before the first mark of all, that mark is the best there is.
 std::optional<base::Timestamp> WalSpool::captured_at(TimelineId timeline, Lsn end) const {
     const Lock lock(mutex_);
+    return mark_before(timeline, end);
+}
+
+// The last mark at or before `end`.
+std::optional<base::Timestamp> WalSpool::mark_before(TimelineId timeline, Lsn end) const {
     std::optional<base::Timestamp> found;
     for (auto at = index_.lower_bound({timeline, 0});
          at != index_.end() && at->first.first == timeline && at->second.from < end; ++at) {
@@ -384,8 +418,6 @@ std::optional<base::Timestamp> WalSpool::captured_at(TimelineId timeline, Lsn en
                              [](Lsn lsn, const Mark& mark) { return lsn < mark.end; });
         if (after != marks.begin()) {
             found = std::prev(after)->captured;
-        } else if (!found && !marks.empty()) {
-            found = marks.front().captured;
         }
     }
     return found;

@@ -48,10 +48,14 @@ class WalSpool {
     const ClusterIdentity& cluster() const { return cluster_; }
 
     // Bytes from `at` on. Where some are there already they are compared: Conflict when they differ
-    // (S4). `captured` is the server's clock when it sent them. NoSpace when the disk is full: the
+    // (S4). `captured` is the moment of the server's clock up to which all that it had made durable
+    // lies before their end; no time ({}) when none is known. NoSpace when the disk is full: the
     // call may be repeated.
     Result<> append(TimelineId timeline, Lsn at, base::BytesView bytes, base::Timestamp captured);
     Result<> sync();
+    // That moment turned out to be a later one for the bytes before `end`, which are here. Kept
+    // while the spool is open, and on disk where they are not synced yet. The thread of append().
+    void cover(TimelineId timeline, Lsn end, base::Timestamp captured);
 
     // A timeline's history file, kept until the spool goes: durable before WAL of that timeline is.
     // Conflict when it is of another branch than the one that is here.
@@ -68,8 +72,8 @@ class WalSpool {
     // End of what is durable of the last range of `timeline`.
     Lsn synced_end(TimelineId timeline) const;
     std::uint64_t bytes() const;
-    // A moment at which all bytes before `end` had been sent: the latest that is known. Nothing
-    // when none of them is here.
+    // The latest moment of which is known that all that the server had made durable then lies
+    // before `end`.
     std::optional<base::Timestamp> captured_at(TimelineId timeline, Lsn end) const;
 
     // Fills `out` from `at`. NotFound when a byte is not here.
@@ -106,6 +110,9 @@ class WalSpool {
     Result<> leave_segment();
     static std::vector<Mark> thinned(std::vector<Mark> marks);
     void note(Lsn from, Lsn to, base::Timestamp captured);
+    static void mark(Held& held, Lsn end, base::Timestamp captured);
+    std::optional<base::Timestamp> mark_before(TimelineId timeline, Lsn end) const
+        LB_REQUIRES(mutex_);
     Result<> repair();
     Lsn contiguous_end(TimelineId timeline, Lsn at) const LB_REQUIRES(mutex_);
 

@@ -71,6 +71,10 @@ class SpoolFile {
 
     // At most room() bytes. After a failure nothing was added.
     Result<> write(base::BytesView bytes, base::Timestamp captured);
+
+    // Of the run that the next sync() writes.
+    void cover(base::Timestamp captured) { captured_ = captured; }
+
     // All that was written survives a power cut. After a failure of the sync itself the file must
     // be written anew; after any other the call may be repeated.
     Result<> sync();

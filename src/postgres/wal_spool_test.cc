@@ -232,16 +232,34 @@ TEST_F(Spool, RemovesUnfinishedCopiesAndFilesThatProveNothing) {
     EXPECT_EQ(spool_->last_range(1).to, 6 * kMiB);
 }
 
-TEST_F(Spool, NeverSaysThatBytesWereSentLaterThanTheyWere) {
+TEST_F(Spool, NeverSaysThatMoreIsCoveredThanIs) {
     ASSERT_TRUE(ok(append(1, 5 * kMiB, 5 * kMiB + 100, 1)));
     ASSERT_TRUE(ok(append(1, 5 * kMiB + 100, 5 * kMiB + 200, 2)));
     ASSERT_TRUE(ok(append(1, 5 * kMiB + 200, 6 * kMiB + 200, 3)));
     EXPECT_EQ(spool_->captured_at(1, Lsn{5 * kMiB + 100}), at_second(1));
     EXPECT_EQ(spool_->captured_at(1, Lsn{5 * kMiB + 199}), at_second(1));
     EXPECT_EQ(spool_->captured_at(1, Lsn{5 * kMiB + 200}), at_second(2));
-    EXPECT_EQ(spool_->captured_at(1, Lsn{6 * kMiB + 100}), at_second(3));
+    EXPECT_EQ(spool_->captured_at(1, Lsn{6 * kMiB}), at_second(2)) << "true at the end only";
+    EXPECT_EQ(spool_->captured_at(1, Lsn{6 * kMiB + 100}), at_second(2));
+    EXPECT_EQ(spool_->captured_at(1, Lsn{6 * kMiB + 200}), at_second(3));
     EXPECT_EQ(spool_->captured_at(2, Lsn{6 * kMiB + 100}), std::nullopt);
     EXPECT_EQ(spool_->captured_at(1, Lsn{5 * kMiB}), std::nullopt);
+    EXPECT_EQ(spool_->captured_at(1, Lsn{5 * kMiB + 99}), std::nullopt);
+}
+
+TEST_F(Spool, LearnsThatWhatItHoldsCoversMore) {
+    ASSERT_TRUE(ok(spool_->append(1, Lsn{5 * kMiB}, Bytes(100), {})));
+    EXPECT_EQ(spool_->captured_at(1, Lsn{5 * kMiB + 100}), std::nullopt) << "nobody knows";
+    spool_->cover(1, Lsn{5 * kMiB + 99}, at_second(7));  // not where it ends
+    EXPECT_EQ(spool_->captured_at(1, Lsn{5 * kMiB + 100}), std::nullopt);
+    spool_->cover(1, Lsn{5 * kMiB + 100}, at_second(8));
+    EXPECT_EQ(spool_->captured_at(1, Lsn{5 * kMiB + 100}), at_second(8));
+    ASSERT_TRUE(ok(spool_->sync()));
+    spool_->cover(1, Lsn{5 * kMiB + 100}, at_second(9));
+    EXPECT_EQ(spool_->captured_at(1, Lsn{5 * kMiB + 100}), at_second(9));
+    spool_.reset();
+    open();
+    EXPECT_EQ(spool_->captured_at(1, Lsn{5 * kMiB + 100}), at_second(8)) << "as it was synced";
 }
 
 TEST(SpoolRunCode, IsPinned) {

@@ -6,7 +6,7 @@
 #include "base/json.h"
 
 // Streams. Tested by stream_test.cc and tests/crash/stream_crash_test.cc; docs/format/stream.md is
-// the format.
+// the format. Timeline histories: stream_history.cc.
 //
 // No manifest names these objects, so each proves itself: the label is signed together with the
 // pack's fixed part, and commits to the session key that opens the frames. The label stands before
@@ -221,8 +221,9 @@ Result<> StreamWriter::put(const StreamPut& put, const Read& read) {
 }
 
 // Somebody else, or an earlier life of ours, stored this range. Sealed bytes always differ; the
-// keyed digest tells (T11). What is there stands for our bytes only if it is whole: a rotten object
-// must not be acknowledged (P1).
+// keyed digest tells (T11). What is there stands for our bytes only if it is whole and ours: a
+// rotten object must not be acknowledged (P1), and one that somebody else signed says nothing, or
+// whoever can write to the store could stop us by guessing a name.
 Result<> StreamWriter::settle_conflict(const StreamName& name,
                                        const std::array<base::Byte, 16>& content,
                                        Error error) const {
@@ -233,6 +234,11 @@ Result<> StreamWriter::settle_conflict(const StreamName& name,
     there.header = TRY(PackHeader::parse(bytes).during(comparing));
     there.label = TRY(label_of(there.header).during(comparing));
     TRY(check_place(there, repository_, name).during(comparing));
+    if (there.label.signer != host_.signing_key().verify_key()) {
+        return Error(Code::Corrupt,
+                     "it is not of this host, but signed by '" + there.label.signer.text() + "'")
+            .during(comparing);
+    }
     if (there.label.content == content) {
         return {};
     }
@@ -260,53 +266,6 @@ Result<> StreamWriter::record_gap(const StreamRange& range, std::string_view rea
         return std::move(put).during("recording a gap in the stream");
     }
     return {};
-}
-
-Result<> StreamWriter::put_history(std::uint32_t timeline, BytesView contents) {
-    const auto digest = crypto::hmac_sha256(keys_.fingerprint, contents);
-    const std::string name = history_name(system_, timeline, digest);
-    if (repository_.store().stat(name)) {
-        return {};
-    }
-    const Session map_session{Id128{}, keys_.map, {}, {}};
-    PackBuilder builder(repository_.id(), random_id(random_), map_session, PackKind::Map,
-                        kPieceLevel);
-    ByteWriter plain;
-    plain.u32(timeline);  // sealed: a history moved to the name of another timeline is refused
-    plain.raw(contents);
-    builder.add(FrameKind::History, plain.bytes());
-    auto put = repository_.store().put(name, std::move(builder).finish());
-    if (!put && put.error().code() != Code::Conflict) {
-        return std::move(put).during("storing the history of timeline " + std::to_string(timeline));
-    }
-    return {};
-}
-
-Result<StoredHistory> read_history(Repository& repository, const std::string& object_name,
-                                   const Key256& map_key) {
-    const auto reading = "reading '" + object_name + "'";
-    const Bytes bytes = TRY(repository.store().get(object_name).during(reading));
-    const PackHeader header = TRY(PackHeader::parse(bytes).during(reading));
-    FrameOpener opener(header, map_key);
-    const auto frames = TRY(opener.table(bytes, bytes.size(), header.frames_at).during(reading));
-    if (frames.size() != 1 || frames[0].kind != FrameKind::History ||
-        header.repository != repository.id()) {
-        return Error(Code::Corrupt, "not a timeline history of this repository").during(reading);
-    }
-    const Bytes plain =
-        TRY(opener.open(0, frames[0], BytesView(bytes).subspan(frames[0].offset)).during(reading));
-    ByteReader in(plain);
-    StoredHistory history;
-    history.timeline = TRY(in.u32().during(reading));
-    const BytesView contents = TRY(in.raw(in.remaining()));
-    history.contents.assign(contents.begin(), contents.end());
-    const std::uint32_t named = TRY(history_timeline(object_name));
-    if (named != history.timeline) {
-        return Error(Code::Corrupt, "it is the history of timeline " +
-                                        std::to_string(history.timeline) + " under another name")
-            .during(reading);
-    }
-    return history;
 }
 
 Result<VerifiedLabel> read_label(Repository& repository, const StreamCatalog::Entry& entry,

@@ -26,8 +26,9 @@ struct StreamLabel {
     std::uint64_t source = 0;  // who produced the bytes: PostgreSQL's system identifier
     StreamRange range;
     std::uint32_t segment_size = 0;
-    std::uint32_t major = 0;               // server's major version
-    base::Timestamp captured;              // the server's clock when the last byte was sent
+    std::uint32_t major = 0;   // server's major version
+    base::Timestamp captured;  // all that was durable at the source then, by its clock, lies before
+                               // the range's end; no time ({}): nobody can tell
     std::array<base::Byte, 16> content{};  // keyed digest of the bytes: equal iff the bytes are
     Bytes summary;  // the engine's index of the bytes, sealed under the map key
     crypto::VerifyKey signer;
@@ -56,20 +57,22 @@ class StreamWriter {
     // `read` yields the range's bytes from `offset` (relative to range.from), `count` at a time,
     // and is called twice over the range, which holds 1 byte to 192 MiB. Done once the object is
     // durable. An object of the same range is fine when it is whole and holds the same bytes;
-    // Conflict, loudly, when it holds others; Corrupt when it is damaged: then the bytes are not
-    // safe, and need another range.
+    // Conflict, loudly, when it holds others; Corrupt when it is damaged, or not this host's: then
+    // the bytes are not safe, and need another range.
     using Read = std::function<Result<BytesView>(std::uint64_t offset, std::uint64_t count)>;
     Result<> put(const StreamPut& put, const Read& read);
     Result<> put(const StreamPut& put, BytesView bytes);
 
     // Records that [from, to) of a timeline is lost, and why. Safe to repeat.
     Result<> record_gap(const StreamRange& range, std::string_view reason);
-    // Stores a timeline's history file. Safe to repeat.
+    // Stores a timeline's history file; done once an object opens and holds it. Safe to repeat.
     Result<> put_history(std::uint32_t timeline, BytesView contents);
 
   private:
     Result<Session*> session();
     Result<std::array<base::Byte, 16>> digest(const StreamPut& put, const Read& read) const;
+    Result<bool> holds_history(const std::string& name, std::uint32_t timeline,
+                               BytesView contents) const;
     Result<> settle_conflict(const StreamName& name, const std::array<base::Byte, 16>& content,
                              base::Error error) const;
 

@@ -180,6 +180,18 @@ TEST_F(StreamTest, T11_TheSameBytesAgainAreFine) {
     EXPECT_EQ(world.bytes(name({1, 0, 5000})), first);
 }
 
+// Whoever can write to the store can guess names: what is not ours says nothing of what we hold.
+TEST_F(StreamTest, P4_AnotherSignersObjectIsNoConflict) {
+    const test::RepoKeys other(99);
+    StreamWriter stranger(*world.repository, other.host, "prod", world.clock, *world.random);
+    const StreamRange range{1, 0, 1000};
+    ASSERT_TRUE(ok(stranger.put(put_of(range), noise(77, 1000))));
+    EXPECT_TRUE(fails(store(range), Code::Corrupt));
+    ASSERT_TRUE(ok(store({1, 0, 500})));
+    ASSERT_TRUE(ok(store({1, 500, 1000})));
+    expect_readable(range);
+}
+
 TEST_F(StreamTest, T11_OtherBytesForTheSameRangeAreAConflict) {
     ASSERT_TRUE(ok(store({1, 0, 5000})));
     Bytes other = stream_bytes({1, 0, 5000});
@@ -429,60 +441,6 @@ TEST_F(StreamTest, ForeignObjectsAreNoPartOfTheStream) {
     ASSERT_TRUE(ok(catalog));
     EXPECT_TRUE(catalog->entries().empty());
     EXPECT_TRUE(catalog->histories().empty());
-}
-
-// ---- Histories
-// ----------------------------------------------------------------------------------------------------
-
-class HistoryTest : public StreamTest {
-  protected:
-    Key256 map_key() const {
-        return RepositoryKeys::derive(world.keys.host.secret, world.repository->id()).map;
-    }
-
-    const std::string text = "1\t0/3000000\tno recovery target specified\n";
-};
-
-TEST_F(HistoryTest, ComesBackAndIsStoredOnce) {
-    ASSERT_TRUE(ok(writer.put_history(2, base::view(text))));
-    ASSERT_TRUE(ok(writer.put_history(2, base::view(text))));
-    const auto catalog = StreamCatalog::load(*world.repository, "prod");
-    ASSERT_TRUE(ok(catalog));
-    ASSERT_EQ(catalog->histories().size(), 1U);
-    const auto history = read_history(*world.repository, catalog->histories()[0], map_key());
-    ASSERT_TRUE(ok(history));
-    EXPECT_EQ(history->timeline, 2U);
-    EXPECT_EQ(base::text(history->contents), text);
-}
-
-TEST_F(HistoryTest, MovedToAnotherTimelineItIsRefused) {
-    ASSERT_TRUE(ok(writer.put_history(2, base::view(text))));
-    const std::string name = world.only("s/prod/history/");
-    std::string moved = name;
-    moved.replace(moved.find("00000002"), 8, "00000003");
-    world.replace(moved, world.bytes(name));
-    EXPECT_TRUE(fails(read_history(*world.repository, moved, map_key()), Code::Corrupt));
-}
-
-TEST_F(HistoryTest, EveryFlippedByteIsRefused) {
-    ASSERT_TRUE(ok(writer.put_history(2, base::view(text))));
-    const std::string name = world.only("s/prod/history/");
-    const Bytes good = world.bytes(name);
-    std::size_t opened = 0;
-    for (std::size_t at = 0; at < good.size(); ++at) {
-        Bytes bad = good;
-        bad[at] ^= 0x01U;
-        world.replace(name, bad);
-        const auto history = read_history(*world.repository, name, map_key());
-        if (history) {
-            EXPECT_EQ(base::text(history->contents), text);
-            ++opened;
-        }
-    }
-    EXPECT_LE(opened, 8U);  // the trailer's CRC and magic add nothing to what the tags prove
-    EXPECT_TRUE(fails(read_history(*world.repository, name,
-                                   RepositoryKeys::derive(world.keys.host.secret, {}).map),
-                      Code::Corrupt));
 }
 
 }  // namespace

@@ -15,11 +15,22 @@ Result<std::optional<repo::OpenedManifest>> newest_backup(const repo::Repository
                                                           const std::string& system,
                                                           const repo::ReaderKeys& keys) {
     const auto names = TRY(repository.backups(system));
-    if (names.empty()) {
-        return std::optional<repo::OpenedManifest>{};
+    std::optional<Error> first;
+    for (auto name = names.rbegin(); name != names.rend(); ++name) {
+        auto opened = repository.load(*name, keys);
+        if (opened) {
+            return std::optional<repo::OpenedManifest>(std::move(opened).value());
+        }
+        const Code code = opened.error().code();
+        if (code == Code::Unavailable || code == Code::Cancelled) {
+            return std::move(opened).error();
+        }
+        if (!first) {
+            first = std::move(opened).error();
+        }
     }
-    repo::OpenedManifest opened = TRY(repository.load(names.back(), keys));
-    return std::optional<repo::OpenedManifest>(std::move(opened));
+    return first ? Result<std::optional<repo::OpenedManifest>>(*std::move(first))
+                 : std::optional<repo::OpenedManifest>{};
 }
 
 namespace {
@@ -52,14 +63,15 @@ std::optional<repo::OpenedManifest> choose_parent(const Job& job, const std::str
 
 constexpr auto kClockTolerance = std::chrono::minutes(5);
 
-// When the newest backup stopped, from its name. A clock that went far back would make the new one
-// look older than those before it, and expire too soon.
-Result<std::optional<base::Timestamp>> newest_stop(const Job& job, const std::string& system) {
-    const auto names = TRY(job.repository.repository->backups(system));
-    if (names.empty()) {
+// When the newest backup stopped. A clock that went far back would make the new one look older than
+// those before it, and expire too soon. A name alone is no backup: whoever can write to the store
+// can add one of any year.
+Result<std::optional<base::Timestamp>> newest_stop(
+    const Job& job, const std::optional<repo::OpenedManifest>& parent) {
+    if (!parent) {
         return std::optional<base::Timestamp>();
     }
-    const base::Timestamp newest = names.back().stop;
+    const base::Timestamp newest = parent->manifest.stop;
     const base::Timestamp now = job.installation.world().clock.now();
     if (newest > now + kClockTolerance) {
         return Error(Code::Refused, "this host's clock says " + base::human_time(now) +
@@ -76,16 +88,12 @@ Result<repo::Manifest> back_up(const Job& job, const config::System& system,
     const SystemLock lock = TRY(SystemLock::take(world.files, job.installation.config().site.state,
                                                  system.name, world.clock));
     const auto engine = TRY(job.installation.engine(system));
-    const auto newest = TRY(newest_stop(job, system.name));
+    auto parent = choose_parent(job, system.name, outcome.notes);
+    const auto newest = TRY(newest_stop(job, parent));
     repo::CaptureProgress progress;
-    engine::BackupJob backup{*job.repository.repository,
-                             job.host,
-                             policy_of(system),
-                             choose_parent(job, system.name, outcome.notes),
-                             progress,
-                             outcome.notes,
-                             job.request.full,
-                             newest};
+    engine::BackupJob backup{*job.repository.repository, job.host, policy_of(system),
+                             std::move(parent),          progress, outcome.notes,
+                             job.request.full,           newest};
     job.watch(system.name, &progress);
     auto manifest = engine->backup(backup, world.context());
     job.watch(system.name, nullptr);

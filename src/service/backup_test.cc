@@ -138,9 +138,28 @@ TEST_F(BackupTest, RefusesAHostKeyThatOthersCanRead) {
     EXPECT_THAT(report.error().hint(), HasSubstr("chmod 600"));
 }
 
+// Whoever can write to the store can add a name of any year.
+TEST_F(BackupTest, P4_ANameAloneIsNoBackup) {
+    ASSERT_TRUE(ok(world_.init()));
+    ASSERT_TRUE(ok(take()));
+    Installation installation = world_.open();
+    auto repository = installation.repository("");
+    ASSERT_TRUE(ok(repository));
+    const auto names = (*repository)->repository->backups("main");
+    ASSERT_TRUE(ok(names));
+    repo::ManifestName claim = names->back();
+    claim.stop += std::chrono::days(365);
+    ASSERT_TRUE(ok((*repository)->store->put(claim.text(), base::Bytes(100))));
+    world_.clock.advance(std::chrono::hours(1));
+    const auto report = take();
+    ASSERT_TRUE(ok(report));
+    EXPECT_FALSE(report->outcomes.front().error) << report->outcomes.front().error->message();
+    EXPECT_EQ(world_.script.parents.back(), names->back().backup) << "the newest that opens";
+}
+
 TEST_F(BackupTest, AListShowsWhatWasTaken) {
     ASSERT_TRUE(ok(world_.init()));
-    world_.script.windows = {{"0/1", "0/2", {}, {}, ""}};
+    world_.script.windows = {{"0/1", "0/2", {}, {}, "", ""}};
     ASSERT_TRUE(ok(take()));
     Installation installation = world_.open();
     const auto report = list(installation, {"", ""});

@@ -56,28 +56,19 @@ std::string stream_trouble(const config::System& system, const std::optional<Str
            (status->state.trouble.empty() ? "" : ": " + status->state.trouble);
 }
 
-// While the stream keeps up with a server that writes nothing, the moment of its last word is
-// covered.
-Timestamp point_of(const engine::StreamState& state) {
-    const bool level = state.phase == kStreaming && state.lag_bytes == 0;
-    return level ? std::max(*state.captured, state.updated) : *state.captured;
-}
-
 struct NewestPoint {
     std::optional<Timestamp> at;
-    std::string unknown;  // why it is not known
+    std::string unknown;      // why it is not known
+    bool unanchored = false;  // no backup reaches what the stream captures
 };
 
-// From a stream that runs here, which knows best; else from the repository itself.
+// What the stream says of itself counts as far as a backup reaches it: behind a hole nothing does
+// until a new one is taken. Otherwise the repository says what there is.
 NewestPoint find_newest_point(const Installation& installation, const OpenRepository& repository,
                               repo::ReaderKeys* keys, const config::System& system,
                               const std::optional<StreamStatus>& status) {
-    const Timestamp now = installation.world().clock.now();
-    if (status && status->state.captured && is_fresh(*status, now)) {
-        return {point_of(status->state), ""};
-    }
     if (keys == nullptr) {
-        return {{}, "no key opens the stream here"};
+        return {{}, "no key opens the backups and the stream here"};
     }
     auto engine = installation.engine(system);
     if (!engine) {
@@ -88,12 +79,44 @@ NewestPoint find_newest_point(const Installation& installation, const OpenReposi
     if (!windows) {
         return {{}, windows.error().message()};
     }
-    std::optional<Timestamp> newest;
-    for (const engine::Window& window : *windows) {
-        newest = std::max(newest, window.to_time);
+    const bool told =
+        status && status->state.captured && is_fresh(*status, installation.world().clock.now());
+    const auto reached = [&](const engine::Window& window) {
+        return (*engine)->reaches(window, status->state.position);
+    };
+    if (told && std::any_of(windows->begin(), windows->end(), reached)) {
+        return {*status->state.captured, ""};
     }
-    const bool untimed = !windows->empty() && !newest;
-    return {newest, untimed ? "the newest point has no time" : ""};
+    NewestPoint newest;
+    newest.unanchored = told;
+    for (const engine::Window& window : *windows) {
+        newest.at = std::max(newest.at, window.to_time);
+    }
+    if (!windows->empty() && !newest.at) {
+        newest.unknown = "the newest point has no time";
+    }
+    return newest;
+}
+
+// The newest backup that opens, and that one of the writers we trust has signed; without keys, the
+// newest name.
+Result<std::optional<repo::ManifestName>> newest_of(const OpenRepository& repository,
+                                                    const repo::ReaderKeys* keys,
+                                                    const std::vector<repo::ManifestName>& names) {
+    if (keys == nullptr) {
+        return names.empty() ? std::nullopt : std::optional(names.back());
+    }
+    for (auto name = names.rbegin(); name != names.rend(); ++name) {
+        const auto opened = repository.repository->load(*name, *keys);
+        if (opened) {
+            return std::optional(*name);
+        }
+        if (opened.error().code() == base::Code::Unavailable ||
+            opened.error().code() == base::Code::Cancelled) {
+            return opened.error().clone();
+        }
+    }
+    return std::optional<repo::ManifestName>();
 }
 
 }  // namespace
@@ -116,15 +139,13 @@ Result<Standing> take_standing(const Installation& installation, const OpenRepos
     Standing standing;
     const auto names = TRY(repository.repository->backups(system.name));
     standing.backups = names.size();
-    if (!names.empty()) {
-        standing.newest = names.back();
-    }
+    standing.newest = TRY(newest_of(repository, keys, names));
     standing.backup_age =
         assess_age(backup_age_limit(installation.config(), system), standing.newest, now);
     standing.stream = TRY(read_stream_status(installation, system.name));
     standing.stream_trouble = stream_trouble(system, standing.stream, now);
     standing.rto = policy::assess_rto(rto, std::nullopt, now, kProofLifetime);
-    if (names.empty()) {
+    if (!standing.newest) {
         standing.rpo = policy::assess_rpo(rpo, std::nullopt, now);
         return standing;
     }
@@ -135,6 +156,9 @@ Result<Standing> take_standing(const Installation& installation, const OpenRepos
     const NewestPoint point =
         find_newest_point(installation, repository, keys, system, standing.stream);
     standing.newest_point = point.at;
+    if (point.unanchored && standing.stream_trouble.empty()) {
+        standing.stream_trouble = "no backup reaches what it captures";
+    }
     standing.rpo = point.unknown.empty() ? policy::assess_rpo(rpo, point.at, now)
                                          : Assessment{Verdict::Unknown, rpo, {}, point.unknown};
     return standing;

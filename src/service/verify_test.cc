@@ -30,6 +30,11 @@ class VerifyTest : public testing::Test {
         ASSERT_TRUE(ok(taken));
     }
 
+    // A backup reaches what the stream captured.
+    void reached() {
+        world_.script.windows = {{"0/1", "0/5000000", {}, world_.clock.now() - hours(1), "", ""}};
+    }
+
     // What a stream that runs here wrote `ago`.
     void stream_said(base::Duration ago, const std::string& trouble = "") {
         StreamStatus status;
@@ -38,12 +43,13 @@ class VerifyTest : public testing::Test {
         status.state.captured = world_.clock.now() - ago;
         status.state.updated = world_.clock.now() - ago;
         status.state.trouble = trouble;
+        reached();
         ASSERT_TRUE(ok(base::create_directories(base::real_files(), world_.dir / "state/status")));
         world_.write("state/status/main.json", status.to_json().dump());
     }
 
     void captured_to(base::Duration ago) {
-        world_.script.windows = {{"0/1", "0/2", {}, world_.clock.now() - ago, ""}};
+        world_.script.windows = {{"0/1", "0/2", {}, world_.clock.now() - ago, "", ""}};
     }
 
     Result<VerifyReport> run(bool data = false) {
@@ -197,20 +203,21 @@ TEST_F(VerifyTest, AStreamCoversWhatItCapturedAndNoMore) {
         const char* phase;
         std::uint64_t lag;
         const char* trouble;
-        int seconds_lost;
         const char* stream_trouble;
     };
 
     const Case cases[] = {
-        {"streaming", 0, "", 2, ""},
-        {"streaming", 0, "the slot has no limit", 2, ""},  // a complaint, and it protects
-        {"streaming", 17, "the repository does not answer", 60, ""},
-        {"waiting", 0, "the server is gone", 60, "it is waiting: the server is gone"},
-        {"connecting", 0, "", 60, "it is connecting"},
+        {"streaming", 0, "", ""},  // level with what it was sent, as far as it knows
+        {"streaming", 0, "the slot has no limit", ""},  // a complaint, and it protects
+        {"streaming", 17, "the repository does not answer", ""},
+        {"waiting", 0, "the server is gone", "it is waiting: the server is gone"},
+        {"connecting", 0, "", "it is connecting"},
     };
+    reached();
     for (const Case& c : cases) {
         StreamStatus status;
         status.state.phase = c.phase;
+        status.state.position = "0/5000000";
         status.state.captured = world_.clock.now() - minutes(1);
         status.state.updated = world_.clock.now() - std::chrono::seconds(2);
         status.state.lag_bytes = c.lag;
@@ -220,10 +227,50 @@ TEST_F(VerifyTest, AStreamCoversWhatItCapturedAndNoMore) {
         const auto report = run();
         ASSERT_TRUE(ok(report));
         const Standing& standing = *report->systems.front().standing;
-        EXPECT_EQ(standing.rpo.measured, base::Duration(std::chrono::seconds(c.seconds_lost)))
-            << c.phase << c.lag;
+        EXPECT_EQ(standing.rpo.measured, base::Duration(minutes(1))) << c.phase << c.lag;
         EXPECT_EQ(standing.stream_trouble, c.stream_trouble);
     }
+}
+
+// All seems well: there is a young backup, and the stream runs. But no backup begins behind the
+// hole in it, and a disaster would lose all that was written since.
+TEST_F(VerifyTest, T17_AStreamBehindAGapThatNoBackupReachesIsMissed) {
+    take_backup();
+    stream_said(std::chrono::seconds(2));
+    captured_to(hours(3));  // where the window of the last backup ends
+    const auto report = run();
+    ASSERT_TRUE(ok(report));
+    const Standing& standing = *report->systems.front().standing;
+    EXPECT_EQ(standing.rpo.measured, base::Duration(hours(3)));
+    EXPECT_EQ(standing.stream_trouble, "no backup reaches what it captures");
+    EXPECT_EQ(report->exit_code(), 5);
+    stream_said(std::chrono::seconds(2));  // a new backup was taken
+    EXPECT_EQ(exit_code(), 0);
+}
+
+// Whoever can write to the store can add names, and backups rot.
+TEST_F(VerifyTest, ABackupThatDoesNotOpenIsNotTheNewest) {
+    take_backup();
+    const base::Timestamp stop = world_.clock.now();
+    stream_said(std::chrono::seconds(2));
+    {
+        Installation installation = world_.open();
+        auto repository = installation.repository("");
+        ASSERT_TRUE(ok(repository));
+        const auto names = (*repository)->repository->backups("main");
+        ASSERT_TRUE(ok(names));
+        repo::ManifestName claim = names->back();
+        claim.stop = stop + std::chrono::days(365);
+        ASSERT_TRUE(ok((*repository)->store->put(claim.text(), base::Bytes(100))));
+    }
+    world_.clock.advance(hours(90));
+    stream_said(std::chrono::seconds(2));
+    const auto report = run();
+    ASSERT_TRUE(ok(report));
+    const Standing& standing = *report->systems.front().standing;
+    ASSERT_TRUE(standing.newest);
+    EXPECT_EQ(standing.newest->stop, stop);
+    EXPECT_EQ(standing.backup_age.verdict, policy::Verdict::Missed);
 }
 
 TEST_F(VerifyTest, TheStatusCountsWhatIsStored) {

@@ -1,7 +1,9 @@
 // Capture against real servers: what is in the repository is what the server wrote, byte by byte.
 
 #include <algorithm>
+#include <atomic>
 #include <map>
+#include <thread>
 
 #include "postgres/wal_push.h"
 #include "postgres/wal_summary.h"
@@ -106,6 +108,60 @@ TEST_F(Stream, StopsAtOnceWhateverItWaitsFor) {
         EXPECT_LT(std::chrono::steady_clock::now() - began, 2s) << where;
         EXPECT_EQ(word("phase"), "stopped");
     }
+}
+
+// ---- What is covered --------------------------------------------------------------------------
+
+TEST_F(Stream, T23_TheCoveredMomentGoesOnUnderLoadAndAtRest) {
+    start_primary();
+    receiver_.start();
+    const auto behind = [&]() -> base::Duration {
+        const auto captured = base::parse_rfc3339(word("captured"));
+        return captured ? base::system_clock().now() - *captured : base::Duration(1h);
+    };
+    ASSERT_TRUE(eventually([&] { return behind() < 3s; }));
+    std::atomic<bool> done = false;
+    std::thread load([&] {
+        primary_.sql(
+            "DO $$ BEGIN FOR i IN 1..4000 LOOP INSERT INTO t VALUES (1, i, repeat('x', "
+            "2000)); COMMIT; END LOOP; END $$");
+        done = true;
+    });
+    base::Duration worst{};
+    while (!done) {
+        worst = std::max(worst, behind());
+        base::system_clock().sleep_for(20ms);
+    }
+    load.join();
+    EXPECT_LT(worst, 10s);
+    const auto rest = base::system_clock().now() + 1s;
+    EXPECT_TRUE(eventually([&] { return base::system_clock().now() - behind() > rest; }, 10s));
+    const StreamRange range = covered(1);
+    base::system_clock().sleep_for(1s);
+    EXPECT_EQ(covered(1).to, range.to) << "nothing was written meanwhile";
+    stop_receiver();
+}
+
+// The standby's clock says nothing of the primary's.
+TEST_F(Stream, T23_AStandbyCoversTheLastCommitThatItReplayed) {
+    start_primary();
+    PgServer standby(dir_ / "standby", 1);
+    standby.init_standby_of(primary_);
+    standby.start();
+    receiver_.options.conninfo = standby.conninfo();
+    receiver_.start();
+    write_wal(primary_, 1);
+    const auto last =
+        base::parse_rfc3339(primary_.sql("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', "
+                                         "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"));
+    ASSERT_TRUE(ok(last));
+    ASSERT_TRUE(wait_covered(1, primary_.lsn("pg_current_wal_flush_lsn()")));
+    base::system_clock().sleep_for(3s);
+    const auto captured = base::parse_rfc3339(word("captured"));
+    ASSERT_TRUE(ok(captured));
+    EXPECT_LE(*captured, *last);
+    EXPECT_GT(*captured, *last - 20s);
+    stop_receiver();
 }
 
 // ---- archive_command --------------------------------------------------------------------------

@@ -22,12 +22,39 @@ std::string big_endian(std::uint64_t value, int bytes) {
     return out;
 }
 
-std::uint32_t read_u32(const std::string& bytes) {
+std::uint32_t read_number(const std::string& bytes, std::size_t at, std::size_t size) {
     std::uint32_t value = 0;
-    for (int i = 0; i < 4; ++i) {
-        value = value << 8 | static_cast<unsigned char>(bytes[static_cast<std::size_t>(i)]);
+    for (std::size_t i = at; i < at + size && i < bytes.size(); ++i) {
+        value = value << 8 | static_cast<unsigned char>(bytes[i]);
     }
     return value;
+}
+
+std::uint32_t read_u32(const std::string& bytes) {
+    return read_number(bytes, 0, 4);
+}
+
+// The text of a Parse message: behind the statement's name.
+std::string parsed_query(const std::string& body) {
+    return body.c_str() + body.find('\0') + 1;
+}
+
+// `query` with the values of a Bind message.
+std::string bound_query(std::string query, const std::string& body) {
+    std::size_t at = body.find('\0', body.find('\0') + 1) + 1;  // behind portal and statement
+    at += 2 + std::size_t{2} * read_number(body, at, 2);        // their formats
+    const std::uint32_t count = read_number(body, at, 2);
+    at += 2;
+    for (std::uint32_t i = 1; i <= count; ++i) {
+        const std::uint32_t size = read_number(body, at, 4);
+        const std::string value = size == 0xFFFFFFFF ? "" : body.substr(at + 4, size);
+        at += 4 + value.size();
+        const std::string mark = "$" + std::to_string(i);
+        for (std::size_t found; (found = query.find(mark)) != std::string::npos;) {
+            query.replace(found, mark.size(), "'" + value + "'");
+        }
+    }
+    return query;
 }
 
 }  // namespace
@@ -99,17 +126,20 @@ std::string u64(std::uint64_t value) {
 struct FakePostgres::State {
     std::string version;
     Answer answer;
+    Answer on_copy;
     int listener = -1;
     std::atomic<bool> ending = false;
-    std::atomic<int> client = -1;
     std::mutex mutex;
     std::string refusal;
     std::vector<std::string> copied;
     std::thread thread;
+    std::vector<std::thread> clients;  // of `thread` alone until it has ended
 
     bool receive(int socket, std::size_t count, std::string& out);
     bool welcome(int socket);
     void serve(int socket);
+    bool take(int socket, char kind, std::string body, std::string& query);
+    bool reply(int socket, const std::string& query, const std::string& before);
     void run();
     static void send_all(int socket, const std::string& bytes);
 };
@@ -165,30 +195,53 @@ bool FakePostgres::State::welcome(int socket) {
     return true;
 }
 
+// False when the answer is to hang up.
+bool FakePostgres::State::reply(int socket, const std::string& query, const std::string& before) {
+    if (query.starts_with("SET ")) {
+        send_all(socket, before + wire::done("SET") + wire::ready());
+        return true;
+    }
+    const auto bytes = answer(query);
+    send_all(socket, bytes ? before + *bytes : "");
+    return bytes.has_value();
+}
+
+// One message. `query`: of a statement that is being prepared.
+bool FakePostgres::State::take(int socket, char kind, std::string body, std::string& query) {
+    switch (kind) {
+        case 'd': {
+            {
+                const std::lock_guard<std::mutex> lock(mutex);
+                copied.push_back(body);
+            }
+            send_all(socket, on_copy ? on_copy(body).value_or("") : "");
+            return true;
+        }
+        case 'c':
+            send_all(socket, answer("<copy done>").value_or(""));
+            return true;
+        case 'Q':
+            body.pop_back();
+            return reply(socket, body, "");
+        case 'P':
+            query = parsed_query(body);
+            return true;
+        case 'B':
+            query = bound_query(query, body);
+            return true;
+        case 'S':
+            return reply(socket, query, wire::message('1', "") + wire::message('2', ""));
+        default:
+            return kind == 'D' || kind == 'E';
+    }
+}
+
 void FakePostgres::State::serve(int socket) {
     std::string head;
     std::string body;
-    while (receive(socket, 5, head) && receive(socket, read_u32(head.substr(1)) - 4, body)) {
-        if (head[0] == 'd') {
-            const std::lock_guard<std::mutex> lock(mutex);
-            copied.push_back(body);
-        } else if (head[0] == 'c') {
-            const auto bytes = answer("<copy done>");
-            send_all(socket, bytes.value_or(""));
-        } else if (head[0] == 'Q') {
-            body.pop_back();
-            if (body.starts_with("SET ")) {
-                send_all(socket, wire::done("SET") + wire::ready());
-                continue;
-            }
-            const auto bytes = answer(body);
-            if (!bytes) {
-                return;
-            }
-            send_all(socket, *bytes);
-        } else {
-            return;
-        }
+    std::string query;
+    while (receive(socket, 5, head) && receive(socket, read_u32(head.substr(1)) - 4, body) &&
+           take(socket, head[0], body, query)) {
     }
 }
 
@@ -200,19 +253,21 @@ void FakePostgres::State::run() {
         }
         const int socket = ::accept(listener, nullptr, nullptr);
         if (socket >= 0) {
-            client = socket;
-            if (welcome(socket)) {
-                serve(socket);
-            }
-            client = -1;
-            ::close(socket);
+            clients.emplace_back([this, socket] {
+                if (welcome(socket)) {
+                    serve(socket);
+                }
+                ::close(socket);
+            });
         }
     }
 }
 
-FakePostgres::FakePostgres(std::string version, Answer answer) : state_(std::make_unique<State>()) {
+FakePostgres::FakePostgres(std::string version, Answer answer, Answer on_copy)
+    : state_(std::make_unique<State>()) {
     state_->version = std::move(version);
     state_->answer = std::move(answer);
+    state_->on_copy = std::move(on_copy);
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     const std::string path = directory_ / ".s.PGSQL.5432";
@@ -229,8 +284,10 @@ FakePostgres::FakePostgres(std::string version, Answer answer) : state_(std::mak
 FakePostgres::~FakePostgres() {
     state_->ending = true;
     ::shutdown(state_->listener, SHUT_RDWR);  // wakes its thread
-    ::shutdown(state_->client, SHUT_RDWR);
     state_->thread.join();
+    for (std::thread& client : state_->clients) {
+        client.join();
+    }
     ::close(state_->listener);
 }
 

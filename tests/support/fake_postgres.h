@@ -32,16 +32,18 @@ std::string u64(std::uint64_t value);  // big-endian, as in replication messages
 }  // namespace wire
 
 // A PostgreSQL server that says what a test wants, on a socket in a directory of its own: for
-// answers that no real server here gives (other versions, silence, nonsense). Takes one connection
-// after another on its own thread until it is destroyed.
+// answers that no real server here gives (other versions, silence, nonsense). Each connection has a
+// thread of its own until the server is destroyed.
 class FakePostgres {
   public:
-    // The bytes to send for a command; nothing: hang up. Runs on the server's thread.
+    // The bytes to send for a command; nothing: hang up. Runs on the connection's thread. Values of
+    // parameters stand quoted where $1 and so on stood.
     using Answer = std::function<std::optional<std::string>(const std::string& query)>;
 
     // `version` as in server_version, "14.9". The commands with which a session prepares itself are
     // answered without `answer`.
-    FakePostgres(std::string version, Answer answer);
+    // `on_copy` is asked for each CopyData of a client.
+    FakePostgres(std::string version, Answer answer, Answer on_copy = nullptr);
     FakePostgres(const FakePostgres&) = delete;
     FakePostgres& operator=(const FakePostgres&) = delete;
     ~FakePostgres();

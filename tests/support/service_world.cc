@@ -136,6 +136,10 @@ class ScriptedEngine final : public engine::DataEngine {
         return script_.windows;
     }
 
+    bool reaches(const engine::Window& window, const std::string& position) const override {
+        return window.to == position;
+    }
+
     Result<engine::StartReport> start(repo::Repository&, repo::ReaderKeys&,
                                       const engine::RecoveryPlan&,
                                       const engine::StartRequest& request,
