@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/json.h"
 #include "service/backup.h"
 #include "tests/support/expect.h"
@@ -230,6 +232,22 @@ TEST_F(RunTest, ARestoreSaysThePointBeforeAndAfter) {
     const auto* at = std::get_if<engine::AtTime>(&world_.script.planned.back().target);
     ASSERT_NE(at, nullptr);
     EXPECT_EQ(at->time, world_.clock.now() - std::chrono::minutes(5));
+}
+
+// The server that is started later asks with this command, from its own directory.
+TEST_F(RunTest, ARestoredServerAsksWithAbsolutePathsWhateverWasTyped) {
+    ASSERT_TRUE(ok(world_.init()));
+    say({"backup"});
+    const std::string here = std::filesystem::current_path();
+    std::filesystem::current_path(world_.dir.path());
+    const Said said =
+        say({"restore", "main", "--target", "restored", "--identity", "keys/recovery-1.key"});
+    std::filesystem::current_path(here);
+    EXPECT_EQ(said.exit_code, 0) << said.err;
+    ASSERT_EQ(world_.script.landed.size(), 1U);
+    EXPECT_THAT(world_.script.landed.front().fetch_command,
+                testing::EndsWith(" --identity '" + key() + "' 'main' '" +
+                                  (world_.dir / "restored") + "'"));
 }
 
 TEST_F(RunTest, ARestoreWithFindingsIsPartial) {

@@ -16,7 +16,7 @@ struct RestoreRequest {
     std::string repository;  // empty: the first
     std::string target;      // made absolute by the caller
     engine::RecoveryRequest point;
-    std::string identity;  // empty: the configuration's
+    std::string identity;  // empty: the configuration's; made absolute by the caller
     bool dry_run = false;  // plan and checks only
     bool delta = false;
     bool start = false;

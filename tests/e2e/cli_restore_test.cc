@@ -112,6 +112,28 @@ TEST_F(CliRestores, AUserMayNotWriteIntoAnothersTargetNorForAnother) {
     EXPECT_NE(::access(cli().path("open/new").c_str(), F_OK), 0);
 }
 
+// As the README types it: relative paths, and the server started by hand, from wherever.
+TEST_F(CliRestores, AServerThatIsStartedLaterFindsItsKeyWhereverThatWasTyped) {
+    cli().shell(
+        "mkdir -p theirs && cp -r state/keys recovery-1.key theirs/ && "
+        "sed \"s#$PWD/state#$PWD/theirs#\" lifeboat.yaml > theirs/lifeboat.yaml && "
+        "chmod -R a+rX repo && chown -R postgres theirs");
+    const base::Finished done =
+        as("postgres", "cd theirs && " + std::string(LB_PROGRAM) +
+                           " restore main --target later --identity recovery-1.key");
+    ASSERT_EQ(done.exit_status, 0) << done.output;
+    const std::string target = cli().path("theirs/later");
+    cluster().tool("pg_ctl",
+                   {"start", "-w", "-D", target, "-l", target + "/server.log", "-o",
+                    "-p 5998 -c listen_addresses= -k " + target},
+                   postgres::MayFail::Yes);
+    EXPECT_EQ(cluster().tool("psql", {"-X", "-At", "-h", target, "-p", "5998", "-d", "postgres",
+                                      "-c", "SELECT count(*) FROM prospects"}),
+              "5000\n")
+        << cli().read("theirs/later/server.log");
+    cluster().tool("pg_ctl", {"stop", "-w", "-m", "fast", "-D", target}, postgres::MayFail::Yes);
+}
+
 TEST_F(CliRestores, AnInterruptedRestoreOfAnotherBackupIsNotMixedWithThisOne) {
     const std::string target = cli().path("begun");
     cli().shell(
