@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "service/shell_words.h"
+
 namespace lifeboat::service {
 
 using base::Code;
@@ -9,9 +11,13 @@ using base::Error;
 
 Result<base::Bytes> read_key_file(base::Files& files, const std::string& path) {
     const base::FileStat stat = TRY(files.stat(path).during("reading the key file '" + path + "'"));
+    if (stat.kind != base::FileKind::Regular) {
+        return Error(Code::InvalidInput, "the key file '" + path + "' is not a regular file")
+            .hint("Name the file that holds the key.");
+    }
     if ((stat.mode & 077) != 0) {
         return Error(Code::Refused, "the key file '" + path + "' can be read by others")
-            .hint("Type: chmod 600 " + path);
+            .hint("Type: chmod 600 " + shell_word(path));
     }
     return base::read_file(files, path, base::kMiB).during("reading the key file '" + path + "'");
 }

@@ -4,19 +4,13 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include "service/shell_words.h"
+
 namespace lifeboat::service {
 
 using base::Code;
 using base::Error;
 using base::Json;
-
-std::string quote_for_shell(const std::string& word) {
-    std::string quoted = "'";
-    for (const char c : word) {
-        quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    }
-    return quoted + "'";
-}
 
 namespace {
 

@@ -55,7 +55,4 @@ struct RestoreWatch {
 Result<RestoreReport> restore(Installation& installation, const RestoreRequest& request,
                               const RestoreWatch& watch);
 
-// The command that a restored server calls for WAL: this program, quoted for a shell.
-std::string quote_for_shell(const std::string& word);
-
 }  // namespace lifeboat::service

@@ -119,6 +119,28 @@ TEST_F(RestoreTest, AStrangersIdentityFitsNothing) {
     EXPECT_THAT(refused.error().message(), HasSubstr("is a recipient of this repository"));
 }
 
+// Whoever follows a hint to the letter must not take /dev/null away from everybody.
+TEST_F(RestoreTest, WhatIsNoRegularFileIsNoKeyAndItsModeIsNobodysBusiness) {
+    for (const std::string& path : {std::string("/dev/null"), world_.dir.path()}) {
+        RestoreRequest other = request();
+        other.identity = path;
+        const auto refused = run(other);
+        ASSERT_TRUE(fails(refused, Code::InvalidInput)) << path;
+        EXPECT_THAT(refused.error().message(), HasSubstr("'" + path + "' is not a regular file"));
+        EXPECT_THAT(refused.error().hint(), testing::Not(HasSubstr("chmod")));
+    }
+}
+
+TEST_F(RestoreTest, TheChmodToTypeIsQuotedWhereItMustBe) {
+    RestoreRequest open = request();
+    open.identity = world_.write("my $key", world_.read("keys/recovery-1.key"), 0644);
+    const auto refused = run(open);
+    ASSERT_TRUE(fails(refused, Code::Refused));
+    EXPECT_EQ(refused.error().hint(), "Type: chmod 600 '" + open.identity + "'");
+    open.identity = world_.write("my.key", world_.read("keys/recovery-1.key"), 0644);
+    EXPECT_EQ(run(open).error().hint(), "Type: chmod 600 " + open.identity);
+}
+
 TEST_F(RestoreTest, StartsWithTheQueriesOfTheConfigurationAndOfTheCommand) {
     world_.append_config("    restore: {validate: [SELECT 1]}\n");
     world_.script.started.reached = true;
@@ -140,14 +162,6 @@ TEST_F(RestoreTest, TellsTheServerHowToFetchItsStream) {
     ASSERT_TRUE(ok(run(request())));
     EXPECT_THAT(world_.script.landed.front().fetch_command,
                 testing::StartsWith("'/usr/bin/lifeboat' wal-fetch --config '"));
-}
-
-TEST(QuoteForShell, SurvivesEveryByte) {
-    const std::pair<const char*, const char*> cases[] = {
-        {"", "''"}, {"plain", "'plain'"}, {"a b", "'a b'"}, {"it's", "'it'\\''s'"}, {"$x", "'$x'"}};
-    for (const auto& [word, quoted] : cases) {
-        EXPECT_EQ(quote_for_shell(word), quoted);
-    }
 }
 
 }  // namespace
