@@ -184,6 +184,8 @@ struct StartReport {
     std::string connection;                                    // conninfo for people
     std::vector<std::pair<std::string, std::string>> answers;  // query -> first row
     std::vector<std::string> findings;                         // empty: all checks passed
+    bool stopped = false;  // a stop was requested during the checks: those that are not here were
+                           // not made
 };
 
 // ---- Continuous capture

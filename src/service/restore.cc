@@ -77,6 +77,35 @@ engine::StartRequest start_request(const RestoreRequest& request, const config::
     return start;
 }
 
+// From here on the same command would be refused: the target is not empty, and nothing is missing
+// in it. A Bug says itself what its target is worth.
+Error with_complete_target(const Error& error, const std::string& target) {
+    if (error.code() == Code::Bug) {
+        return error.clone();
+    }
+    Error whole(error.code(), error.what());
+    for (const std::string& step : error.trail()) {
+        whole = std::move(whole).during(step);
+    }
+    return std::move(whole)
+        .with_os_error(error.os_error())
+        .hint(error.hint() + (error.hint().empty() ? "" : " ") + "What was restored to '" + target +
+              "' is complete: start the server on it, or repeat the restore with --delta, which "
+              "fetches nothing that is right already.");
+}
+
+// A server that is up stays up: whoever stopped the checks may still want it.
+Result<engine::StartReport> finished(engine::StartReport started, const std::string& target) {
+    if (!started.stopped) {
+        return started;
+    }
+    return Error(Code::Cancelled, "the checks of the server (pid " + std::to_string(started.pid) +
+                                      ") on '" + target + "' were stopped on request")
+        .hint("The server is open at " + started.point + " and stays up: psql " +
+              shell_word(started.connection) + ". To do without it: kill -INT " +
+              std::to_string(started.pid));
+}
+
 base::Duration since(base::Clock& clock, std::chrono::steady_clock::time_point began) {
     return std::chrono::duration_cast<base::Duration>(clock.steady() - began);
 }
@@ -124,8 +153,12 @@ Result<RestoreReport> restore(Installation& installation, const RestoreRequest& 
     if (request.start) {
         began = world.clock.steady();
         watch.starting();
-        report.started = TRY(engine->start(*repository->repository, *keys, report.plan,
-                                           start_request(request, *system, owner), context));
+        auto started = engine->start(*repository->repository, *keys, report.plan,
+                                     start_request(request, *system, owner), context);
+        if (!started) {
+            return with_complete_target(started.error(), request.target);
+        }
+        report.started = TRY(finished(std::move(started).value(), request.target));
         report.starting = since(world.clock, began);
     }
     return report;

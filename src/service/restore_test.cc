@@ -158,6 +158,49 @@ TEST_F(RestoreTest, StartsWithTheQueriesOfTheConfigurationAndOfTheCommand) {
     EXPECT_THAT(said_, testing::ElementsAre("the end", "starting"));
 }
 
+// The same command would be refused now: the target is not empty, and it is complete.
+TEST_F(RestoreTest, AStartThatFailsSaysThatTheTargetIsCompleteAndHowToGoOn) {
+    RestoreRequest start = request();
+    start.start = true;
+
+    struct {
+        base::Error error;
+        std::string before;
+    } cases[] = {
+        {base::Error(Code::Cancelled, "stopped on request"), ""},
+        {base::Error(Code::NoSpace, "the server gave up").hint("Free some space."),
+         "Free some space. "},
+    };
+
+    for (auto& c : cases) {
+        world_.script.start_error = c.error.clone();
+        const auto failed = run(start);
+        ASSERT_TRUE(fails(failed, c.error.code()));
+        EXPECT_EQ(failed.error().hint(),
+                  c.before + "What was restored to '" + start.target +
+                      "' is complete: start the server on it, or repeat the restore with --delta, "
+                      "which fetches nothing that is right already.");
+        start.delta = true;  // as the hint says
+    }
+    world_.script.start_error =
+        base::Error(Code::Bug, "recovery went past the target").hint("Do not use this directory.");
+    EXPECT_EQ(run(start).error().hint(), "Do not use this directory.");
+}
+
+TEST_F(RestoreTest, ChecksThatAreStoppedAreNoFindingAndTheServerThatStaysUpIsNamed) {
+    RestoreRequest start = request();
+    start.start = true;
+    world_.script.started.reached = true;
+    world_.script.started.stopped = true;
+    world_.script.started.pid = 4711;
+    world_.script.started.connection = "host=/restored port=5555";
+    const auto stopped = run(start);
+    ASSERT_TRUE(fails(stopped, Code::Cancelled));
+    EXPECT_THAT(stopped.error().message(), HasSubstr("(pid 4711)"));
+    EXPECT_THAT(stopped.error().hint(), HasSubstr("stays up: psql 'host=/restored port=5555'"));
+    EXPECT_THAT(stopped.error().hint(), HasSubstr("kill -INT 4711"));
+}
+
 TEST_F(RestoreTest, TellsTheServerHowToFetchItsStream) {
     ASSERT_TRUE(ok(run(request())));
     EXPECT_THAT(world_.script.landed.front().fetch_command,

@@ -134,6 +134,27 @@ TEST_F(CliRestores, AServerThatIsStartedLaterFindsItsKeyWhereverThatWasTyped) {
     cluster().tool("pg_ctl", {"stop", "-w", "-m", "fast", "-D", target}, postgres::MayFail::Yes);
 }
 
+// The server is up by then, and stays: its word is not a finding, and its pid is named.
+TEST_F(CliRestores, ChecksThatAreStoppedLeaveTheServerUpAndSayItsPid) {
+    const base::Finished done = cli().shell(R"sh(
+target=$PWD/checked
+"$LB" restore main --target "$target" --identity recovery-1.key --start --port 5997 --validate 'SELECT pg_sleep(60)' & verb=$!
+for i in $(seq 600); do
+    psql -h "$target" -p 5997 -d postgres -Atc "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'" 2>/dev/null | grep -q . && break
+    sleep 0.1
+done
+kill -INT $verb; wait $verb; echo "end=$?."
+echo "pid=$(head -1 checked/postmaster.pid)."
+)sh");
+    EXPECT_THAT(done.output, HasSubstr("end=1.")) << done.output;
+    const std::size_t at = done.output.find("\npid=") + 5;
+    const std::string pid = done.output.substr(at, done.output.find('.', at) - at);
+    EXPECT_THAT(done.output, HasSubstr("lifeboat: the checks of the server (pid " + pid + ")"));
+    EXPECT_THAT(done.output, HasSubstr("and stays up: psql "));
+    EXPECT_THAT(done.output, testing::Not(HasSubstr("finding")));
+    cluster().tool("pg_ctl", {"stop", "-w", "-m", "fast", "-D", cli().path("checked")});
+}
+
 TEST_F(CliRestores, AnInterruptedRestoreOfAnotherBackupIsNotMixedWithThisOne) {
     const std::string target = cli().path("begun");
     cli().shell(
