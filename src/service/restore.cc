@@ -1,9 +1,13 @@
 #include "service/restore.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
+#include <cerrno>
+
+#include "restore/target.h"
 #include "service/shell_words.h"
 
 namespace lifeboat::service {
@@ -43,6 +47,18 @@ Result<Owner> choose_owner(base::Files& files, const RestoreRequest& request,
             .hint("Run the restore as root or as that user.");
     }
     return Owner{user->pw_uid, user->pw_gid, name};
+}
+
+// That the target can be made, or written, is better known before all else (P5).
+Result<> check_writable(base::Files& files, const std::string& target) {
+    const std::string place = TRY(restore::nearest_directory(files, target));
+    if (::faccessat(AT_FDCWD, place.c_str(), W_OK | X_OK, AT_EACCESS) == 0) {
+        return {};
+    }
+    return base::os_failure("writing into '" + place + "' for the target '" + target + "'", errno)
+        .hint(
+            "Make the directory and give it to the user that runs the restore, or name a target "
+            "where that user may write.");
 }
 
 // A later start by hand must find the same repository, configuration and key: the command names
@@ -136,6 +152,7 @@ Result<RestoreReport> restore(Installation& installation, const RestoreRequest& 
     apply.uid = owner.uid;
     apply.gid = owner.gid;
     TRY(restore::check_target(world.files, apply, report.plan.backup.manifest));
+    TRY(check_writable(world.files, request.target));
     report.planning = since(world.clock, began);
     TRY(watch.planned(report.plan));
     if (request.dry_run) {

@@ -119,6 +119,14 @@ TEST_F(RestoreTest, AStrangersIdentityFitsNothing) {
     EXPECT_THAT(refused.error().message(), HasSubstr("is a recipient of this repository"));
 }
 
+TEST_F(RestoreTest, RefusesATargetOnAFileSystemThatHoldsNoFiles) {
+    RestoreRequest other = request();
+    other.target = "/proc/restored";
+    const auto refused = run(other);
+    ASSERT_TRUE(fails(refused, Code::Refused));
+    EXPECT_THAT(refused.error().message(), HasSubstr("the file system of '/proc'"));
+}
+
 // Whoever follows a hint to the letter must not take /dev/null away from everybody.
 TEST_F(RestoreTest, WhatIsNoRegularFileIsNoKeyAndItsModeIsNobodysBusiness) {
     for (const std::string& path : {std::string("/dev/null"), world_.dir.path()}) {

@@ -100,12 +100,18 @@ TEST_F(CliRestores, AUserMayNotWriteIntoAnothersTargetNorForAnother) {
     cli().shell(
         "mkdir -p -m 755 others && mkdir -p -m 777 open && cp -r state/keys open/ && "
         "sed \"s#$PWD/state#$PWD/open#\" lifeboat.yaml > open/lifeboat.yaml && "
-        "cp recovery-1.key open/ && chmod -R a+rX repo && chown -R nobody open");
+        "cp recovery-1.key open/ && chmod -R a+rX repo && chown -R nobody open && "
+        "ln -s nowhere/deep open/dangling");
     const std::string lb = std::string(LB_PROGRAM) + " --config " +
                            cli().path("open/lifeboat.yaml") + " restore main --identity " +
                            cli().path("open/recovery-1.key");
     expect_refusal(as("nobody", lb + " --target " + cli().path("others")), 4,
                    "belongs to another user (uid 0)", "as its owner or as root");
+    expect_refusal(as("nobody", lb + " --dry-run --target " + cli().path("others/deep/er")), 1,
+                   "writing into '" + cli().path("others") + "' for the target '",
+                   "where that user may write");
+    expect_refusal(as("nobody", lb + " --dry-run --target " + cli().path("open/dangling")), 4,
+                   "/open/dangling' is a symbolic link to nothing", "another target");
     expect_refusal(as("nobody", lb + " --owner postgres --target " + cli().path("open/new")), 1,
                    "only root can restore for another user ('postgres')",
                    "as root or as that user");
