@@ -174,6 +174,38 @@ TEST_F(RunTest, AVerifyOfAllTheDataSaysHowMuchItRead) {
     EXPECT_THAT(said.out, ContainsRegex("checked .* of data decrypted; .*/s"));
 }
 
+TEST_F(RunTest, AVerifyThatEndsBadlySaysWhyInItsHeadlines) {
+    ASSERT_TRUE(ok(world_.init()));
+    say({"backup"});
+    const auto expires = policy::ExpiryDay::parse("20360101");
+    ASSERT_TRUE(ok(expires));
+    for (const char* system : {"main", "other"}) {
+        for (const repo::StreamRange range : {repo::StreamRange{1, 0, 100}, {1, 200, 300}}) {
+            const repo::StreamName name{repo::StreamObject::Piece, system, *expires, range};
+            ASSERT_TRUE(ok(world_.objects().put(name.text(), base::view("x"))));
+        }
+        const Said said = say({"verify"});
+        EXPECT_EQ(said.exit_code, 1);
+        EXPECT_THAT(said.out, StartsWith("main  DAMAGED\n"));
+        EXPECT_THAT(said.out, HasSubstr("  stream       has lost WAL in 1 place\n"));
+        EXPECT_THAT(said.out, HasSubstr("the stream of main lacks "));
+    }
+    std::vector<std::string> names;
+    ASSERT_TRUE(ok(world_.objects().list("s/main/", [&](const store::ObjectInfo& info) {
+        names.push_back(info.name);
+        return base::Result<>();
+    })));
+    for (const std::string& name : names) {
+        if (repo::StreamName::parse(name)) {
+            ASSERT_TRUE(ok(world_.objects().remove(name)));
+        }
+    }
+    const Said said = say({"verify"});
+    EXPECT_EQ(said.exit_code, 1) << "another system's loss counts";
+    EXPECT_THAT(said.out, StartsWith("main  ok\n"));
+    EXPECT_THAT(said.out, HasSubstr("\nrepository 'local'  DAMAGED\n"));
+}
+
 TEST_F(RunTest, ACheckOfAWholeRepositoryIsHealthy) {
     ASSERT_TRUE(ok(world_.init()));
     say({"backup"});
