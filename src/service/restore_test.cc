@@ -139,6 +139,41 @@ TEST_F(RestoreTest, WhatIsNoRegularFileIsNoKeyAndItsModeIsNobodysBusiness) {
     }
 }
 
+TEST_F(RestoreTest, AHostKeyThatIsPassedAsAnIdentityIsCalledOne) {
+    RestoreRequest other = request();
+    other.identity = world_.dir / "state/keys/host.key";
+    const auto refused = run(other);
+    ASSERT_TRUE(fails(refused, Code::InvalidInput));
+    EXPECT_THAT(refused.error().message(), HasSubstr("is a host key, which opens no data"));
+    EXPECT_THAT(refused.error().hint(), HasSubstr("pass one of the recovery keys"));
+}
+
+// No verb can open the repository without it, so none may be named as the way out.
+TEST_F(RestoreTest, ARepositoryWhoseFirstObjectIsRottenSaysHowToWriteItAnew) {
+    const auto whole = world_.objects().get("lifeboat.json");
+    ASSERT_TRUE(ok(whole));
+    const std::string rotten[] = {std::string(base::text(*whole)).substr(0, 20), "{}", "\1\2\3",
+                                  "{\"format\": 1, \"repository\": \"x\"}"};
+    for (const std::string& text : rotten) {
+        ASSERT_TRUE(ok(world_.objects().remove("lifeboat.json")));
+        ASSERT_TRUE(ok(world_.objects().put("lifeboat.json", base::view(text))));
+        const auto failed = run(request());
+        ASSERT_TRUE(fails(failed, Code::Corrupt)) << text;
+        EXPECT_THAT(failed.error().hint(), HasSubstr("{\"format\": 1, \"repository\": \"ID\""));
+        EXPECT_THAT(failed.error().hint(), testing::Not(HasSubstr("repo check")));
+    }
+    // What the hint says is enough.
+    const std::string key = world_.read("keys/recovery-1.key");
+    const std::size_t at = key.find("# repository: ") + 14;
+    const std::size_t age = key.find("age1");
+    const std::string recipient = key.substr(age, key.find('\n', age) - age);
+    ASSERT_TRUE(ok(world_.objects().remove("lifeboat.json")));
+    ASSERT_TRUE(ok(world_.objects().put(
+        "lifeboat.json", base::view("{\"format\": 1, \"repository\": \"" + key.substr(at, 32) +
+                                    "\", \"recipients\": [\"" + recipient + "\"]}"))));
+    EXPECT_TRUE(ok(run(request())));
+}
+
 TEST_F(RestoreTest, TheChmodToTypeIsQuotedWhereItMustBe) {
     RestoreRequest open = request();
     open.identity = world_.write("my $key", world_.read("keys/recovery-1.key"), 0644);
