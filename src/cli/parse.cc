@@ -363,10 +363,12 @@ Error wrong_words(const CLI::App& top, const CLI::ParseError& error) {
 ParseStop stop_with(const CLI::App& app, const CLI::ParseError& error, const Common& common) {
     std::ostringstream out;
     std::ostringstream err;
+    std::string verb;
+    deepest(app, verb);
     if (app.exit(error, out, err) == 0) {
-        return {out.str(), std::nullopt, common};
+        return {out.str(), std::nullopt, common, verb};
     }
-    return {"", wrong_words(app, error), common};
+    return {"", wrong_words(app, error), common, verb};
 }
 
 }  // namespace
@@ -444,7 +446,7 @@ std::variant<Arguments, ParseStop> parse(int argc, const char* const* argv) {
             return Arguments{common, name, *std::move(found)};
         }
     }
-    return ParseStop{app.help(), std::nullopt, common};
+    return ParseStop{app.help(), std::nullopt, common, ""};
 }
 
 }  // namespace lifeboat::cli

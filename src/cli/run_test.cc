@@ -121,6 +121,23 @@ TEST_F(RunTest, WrongWordsInJsonAreOneObjectToo) {
     EXPECT_THAT(document.find("error")->find("hint")->as_text(), HasSubstr("--full"));
 }
 
+TEST_F(RunTest, HelpAndVersionInJsonAreOneObjectToo) {
+    for (const auto& [words, verb] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+             {{"--version"}, ""}, {{"--help"}, ""}, {{"repo", "check", "--help"}, "repo check"}}) {
+        const Json document = json(words);
+        EXPECT_EQ(document.find("exit")->as_integer(), 0);
+        EXPECT_EQ(document.find("verb")->as_text(), verb);
+        EXPECT_THAT(document.find("result")->find("text")->as_text(), HasSubstr("ifeboat"));
+    }
+    EXPECT_THAT(say({"--version"}).out, StartsWith("lifeboat "));
+}
+
+TEST_F(RunTest, WrongWordsInJsonSayOfWhichVerb) {
+    EXPECT_EQ(json({"backup", "--ful"}).find("verb")->as_text(), "backup");
+    EXPECT_EQ(json({"repo", "check", "more"}).find("verb")->as_text(), "repo check");
+    EXPECT_EQ(json({"bakcup"}).find("verb")->as_text(), "");
+}
+
 TEST_F(RunTest, WithoutAConfigurationItSaysHowToGetOne) {
     const Said said = say({"status"});
     EXPECT_EQ(said.exit_code, 1);
