@@ -341,6 +341,23 @@ TEST_F(RunTest, QuickEndsWithTheNextThreeLines) {
                                     "--start .*\n.* doctor .*\n$"));
 }
 
+// Whoever is called at every warning must not be called by a stop that was asked for.
+TEST_F(RunTest, AStreamThatIsStoppedInGoodOrderWarnsOfNothing) {
+    ASSERT_TRUE(ok(world_.init()));
+    engine::StreamState state;
+    state.trouble = "the slot has no limit";
+    for (const char* phase : {"streaming", "stopping", "stopped"}) {
+        state.phase = phase;
+        world_.script.states.push_back(state);
+    }
+    const Said said = say({"stream"});
+    EXPECT_EQ(said.exit_code, 0);
+    EXPECT_THAT(said.err, ContainsRegex("warn +streaming: the slot has no limit"));
+    EXPECT_THAT(said.err, ContainsRegex("info +stopping"));
+    EXPECT_THAT(said.err, ContainsRegex("info +stopped"));
+    EXPECT_THAT(said.err, Not(ContainsRegex("warn +stop")));
+}
+
 TEST_F(RunTest, NothingIsColouredAwayFromATerminal) {
     ASSERT_TRUE(ok(world_.init()));
     EXPECT_THAT(say({"status"}).out, Not(HasSubstr("\033")));
