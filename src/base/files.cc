@@ -27,6 +27,27 @@ Result<> write_new(Files& files, const std::string& path, BytesView bytes,
     return file->close();
 }
 
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+    for (std::size_t at = text.find(from); at != std::string::npos;
+         at = text.find(from, at + to.size())) {
+        text.replace(at, from.size(), to);
+    }
+}
+
+// A temporary file's name is news to nobody, and random: with it the same trouble would read
+// differently each time, and be told each time.
+Error naming_the_file(const Error& error, const std::string& temporary, const std::string& path) {
+    std::string what = error.what();
+    replace_all(what, "'" + temporary + "' to ", "");  // of a rename
+    replace_all(what, temporary, path);
+    Error named = Error(error.code(), std::move(what)).with_os_error(error.os_error());
+    for (std::string step : error.trail()) {
+        replace_all(step, temporary, path);
+        named = std::move(named).during(std::move(step));
+    }
+    return std::move(named).hint(error.hint()).during("writing '" + path + "'");
+}
+
 Result<> create_one_directory(Files& files, const std::string& path, std::uint32_t permissions) {
     auto created = files.create_directory(path, permissions);
     if (!created && created.error().code() == Code::Conflict) {
@@ -111,7 +132,7 @@ Result<> write_durably(Files& files, const std::string& path, BytesView bytes, R
     }
     if (!placed) {
         files.remove(temporary).discard("it may not exist; the first failure is what is reported");
-        return std::move(placed).during("writing '" + path + "'");
+        return naming_the_file(placed.error(), temporary, path);
     }
     auto synced = files.sync_directory(directory);
     if (!synced) {

@@ -18,6 +18,27 @@ using test::fails;
 using test::ok;
 using test::TempDir;
 
+TEST(WriteDurably, TheSameTroubleReadsTheSameEachTime) {
+    const test::TempDir directory;
+    ASSERT_TRUE(ok(real_files().create_directory(directory / "taken")));
+    const std::pair<std::string, std::string> cases[] = {{directory / "no/such/x", "No such file"},
+                                                         {directory / "taken", "Is a directory"}};
+    for (const auto& [path, why] : cases) {
+        std::string first;
+        for (int time = 0; time < 2; ++time) {
+            const auto failed = write_durably(real_files(), path, view("x"), Replace::Yes);
+            ASSERT_FALSE(failed.has_value());
+            const std::string text = failed.error().message();
+            EXPECT_EQ(text.find(".tmp-"), std::string::npos) << text;
+            EXPECT_EQ(text.find("writing '" + path + "': "), 0U) << text;
+            EXPECT_NE(text.find(why), std::string::npos) << text;
+            EXPECT_NE(failed.error().os_error(), 0);
+            first = first.empty() ? text : first;
+            EXPECT_EQ(text, first);
+        }
+    }
+}
+
 TEST(Paths, SplitAndJoin) {
     struct Case {
         const char* path;

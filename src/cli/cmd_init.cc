@@ -6,6 +6,7 @@
 #include "cli/backup_words.h"
 #include "cli/commands.h"
 #include "service/quick.h"
+#include "service/shell_words.h"
 
 namespace lifeboat::cli {
 
@@ -78,10 +79,12 @@ void show(const service::InitReport& report, Console& console) {
 
 void show_next(const Common& common, const service::InitRequest& request, Console& console) {
     const std::string program =
-        common.config.empty() ? "lifeboat" : "lifeboat --config " + request.config_file;
-    const std::string key = request.recipients.empty()
-                                ? base::join(request.keys_directory, "recovery-1.key")
-                                : "IDENTITY-FILE";
+        common.config.empty() ? "lifeboat"
+                              : "lifeboat --config " + service::shell_word(request.config_file);
+    const std::string key =
+        request.recipients.empty()
+            ? service::shell_word(base::join(request.keys_directory, "recovery-1.key"))
+            : "IDENTITY-FILE";
     console.line();
     console.line("Next:");
     console.line("  " + program +

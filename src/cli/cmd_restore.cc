@@ -76,7 +76,7 @@ Result<service::RestoreRequest> request_of(const RestoreArguments& a,
     request.point.target = TRY(target_of(a, installation, console));
     request.point.backup = a.backup == "latest" ? "" : a.backup;
     request.point.timeline = a.timeline;
-    request.identity = a.identity;
+    request.identity = absolute_path(a.identity);  // the restored server asks from elsewhere
     request.dry_run = a.dry_run;
     request.delta = a.delta;
     request.start = a.start;

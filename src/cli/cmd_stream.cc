@@ -11,6 +11,11 @@ namespace {
 
 constexpr auto kQuietBeat = std::chrono::seconds(60);
 
+// In good order: an old note is no news then. What ends badly is 'failed', and an error.
+bool is_end(const std::string& phase) {
+    return phase == "stopping" || phase == "stopped";
+}
+
 // Says what changed when it changes, and that all is well once a minute.
 class Teller {
   public:
@@ -30,7 +35,8 @@ class Teller {
         last.said = state;
         last.at = now;
         const bool explain = !state.trouble.empty() && (!same_trouble || beat);
-        base::log(state.trouble.empty() ? base::LogLevel::Info : base::LogLevel::Warn,
+        base::log(state.trouble.empty() || is_end(state.phase) ? base::LogLevel::Info
+                                                               : base::LogLevel::Warn,
                   explain ? state.phase + ": " + state.trouble : state.phase,
                   {{"system", system},
                    {"position", state.position},

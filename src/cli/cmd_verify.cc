@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cli/check_progress.h"
 #include "cli/commands.h"
 #include "cli/standing_words.h"
@@ -7,17 +9,23 @@ namespace lifeboat::cli {
 
 namespace {
 
-std::string state_word(const service::VerifiedSystem& system, const Console& console) {
-    if (system.degraded > 0) {
-        return console.tint(Tone::Bad, "DAMAGED");
+std::string state_word(service::SystemState state, const Console& console) {
+    using service::SystemState;
+    switch (state) {
+        case SystemState::Damaged:
+            return console.tint(Tone::Bad, "DAMAGED");
+        case SystemState::OddSize:
+            return console.tint(Tone::Bad, "ODD SIZE");
+        case SystemState::Late:
+            return verdict_word(policy::Verdict::Missed, console);
+        case SystemState::Unknown:
+            return verdict_word(policy::Verdict::Unknown, console);
+        case SystemState::Unjudged:
+            return console.tint(Tone::Good, "whole");
+        case SystemState::Ok:
+            break;
     }
-    if (system.unknown > 0 || !system.standing) {
-        return console.tint(Tone::Warn, "unknown");
-    }
-    if (!system.size_trouble.empty()) {
-        return console.tint(Tone::Bad, "ODD SIZE");
-    }
-    return verdict_word(system.standing->verdict(), console);
+    return verdict_word(policy::Verdict::Met, console);
 }
 
 std::string counts(const service::VerifiedSystem& system) {
@@ -28,8 +36,13 @@ std::string counts(const service::VerifiedSystem& system) {
 }
 
 void show_system(const service::VerifiedSystem& system, Console& console) {
-    console.line(console.tint(Tone::Bold, system.name) + "  " + state_word(system, console));
+    console.line(console.tint(Tone::Bold, system.name) + "  " +
+                 state_word(system.state(), console));
     console.line("  backups      " + counts(system));
+    if (system.stream_losses > 0) {
+        console.line("  stream       has lost WAL in " + std::to_string(system.stream_losses) +
+                     (system.stream_losses == 1 ? " place" : " places"));
+    }
     if (!system.size_trouble.empty()) {
         console.line("  size         " + system.size_trouble);
     }
@@ -43,6 +56,19 @@ void show_system(const service::VerifiedSystem& system, Console& console) {
 void show(const service::VerifyReport& report, Console& console) {
     for (const service::VerifiedSystem& system : report.systems) {
         show_system(system, console);
+    }
+    // What belongs to no system that was asked for decides too, and is named too.
+    const auto tells = [&](const service::VerifiedSystem& system) {
+        return system.state() != service::SystemState::Ok &&
+               system.state() != service::SystemState::Unjudged;
+    };
+    if (report.exit_code() != 0 &&
+        std::none_of(report.systems.begin(), report.systems.end(), tells)) {
+        const bool lost = service::has_loss(report.check.report);
+        console.line(
+            console.tint(Tone::Bold, "repository '" + report.check.repository + "'") + "  " +
+            state_word(lost ? service::SystemState::Damaged : service::SystemState::Unknown,
+                       console));
     }
     if (!report.check.report.is_healthy()) {
         for (const std::string& sentence : repo::describe(report.check.report)) {

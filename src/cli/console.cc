@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <string_view>
 #include <thread>
 
 #include "base/bytes.h"
@@ -22,9 +23,16 @@ constexpr auto kTerminalBeat = std::chrono::milliseconds(200);
 constexpr auto kPlainBeat = std::chrono::seconds(10);
 constexpr int kBarWidth = 24;
 
+// One that obeys: an editor's or a log's that calls itself dumb shows escapes as they are.
+bool is_terminal(int fd) {
+    const char* kind = std::getenv("TERM");
+    return ::isatty(fd) == 1 && kind != nullptr && *kind != '\0' &&
+           std::string_view(kind) != "dumb";
+}
+
 bool wants_colour() {
     const char* no = std::getenv("NO_COLOR");
-    return ::isatty(STDOUT_FILENO) == 1 && (no == nullptr || *no == '\0');
+    return is_terminal(STDOUT_FILENO) && (no == nullptr || *no == '\0');
 }
 
 // Width on the screen: bytes that do not continue a UTF-8 character.
@@ -61,7 +69,7 @@ Json error_json(const base::Error& error) {
 Console::Console(const Common& common, std::string verb)
     : common_(common),
       verb_(std::move(verb)),
-      terminal_(::isatty(STDERR_FILENO) == 1),
+      terminal_(is_terminal(STDERR_FILENO)),
       colour_(wants_colour()) {}
 
 void Console::line(const std::string& text) {

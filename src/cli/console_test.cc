@@ -1,6 +1,10 @@
 #include "cli/console.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
 
 namespace lifeboat::cli {
 namespace {
@@ -21,6 +25,56 @@ TEST(Console, ATableIsAsWideAsItsWidestCells) {
               "a        1 B\n"
               "längste  12 KiB\n"
               "         x\n");
+}
+
+// Standard output and error are a terminal of this kind, while it lives.
+class OnATerminal {
+  public:
+    explicit OnATerminal(const char* kind) {
+        const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
+        EXPECT_EQ(::grantpt(master), 0);
+        EXPECT_EQ(::unlockpt(master), 0);
+        const int slave = ::open(::ptsname(master), O_RDWR | O_NOCTTY);
+        EXPECT_GE(slave, 0);
+        std::fflush(stdout);
+        for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+            kept_.push_back(::dup(fd));
+            ::dup2(slave, fd);
+        }
+        ::close(slave);
+        kept_.push_back(master);
+        ::setenv("TERM", kind, 1);
+    }
+
+    OnATerminal(const OnATerminal&) = delete;
+    OnATerminal& operator=(const OnATerminal&) = delete;
+
+    ~OnATerminal() {
+        std::fflush(stdout);
+        ::dup2(kept_[0], STDOUT_FILENO);
+        ::dup2(kept_[1], STDERR_FILENO);
+        for (const int fd : kept_) {
+            ::close(fd);
+        }
+        ::unsetenv("TERM");
+    }
+
+  private:
+    std::vector<int> kept_;
+};
+
+TEST(Console, ADumbTerminalIsNone) {
+    const std::pair<const char*, bool> cases[] = {
+        {"xterm-256color", true}, {"linux", true}, {"dumb", false}, {"", false}};
+    ::unsetenv("NO_COLOR");
+    for (const auto& [kind, colours] : cases) {
+        std::string tinted;
+        {
+            const OnATerminal terminal(kind);
+            tinted = Console({}, "list").tint(Tone::Good, "ok");
+        }
+        EXPECT_EQ(tinted != "ok", colours) << kind;
+    }
 }
 
 TEST(Console, ATableMayBeRagged) {

@@ -20,7 +20,7 @@ const char* general_hint(Code code) {
         case Code::Conflict:
             return "Look at what is there already, or wait for what is at work.";
         case Code::InvalidInput:
-            return "'lifeboat --help' shows how it is written.";
+            return "Correct what the message names; 'lifeboat VERB --help' shows the options.";
         case Code::NoSpace:
             return "Free some space, and run it again.";
         case Code::Cancelled:

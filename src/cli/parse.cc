@@ -20,11 +20,18 @@ namespace {
 
 constexpr const char* kVersion = "lifeboat 0.1.0";
 
+// "--at $T" with no T set must not mean "no --at": the newest state instead of the one that was
+// meant.
+std::string not_empty(const std::string& text) {
+    return text.empty() ? "'' is empty" : "";
+}
+
 void common_options(CLI::App& app, Common& common) {
     app.add_option("--config", common.config,
                    "Configuration file (default: $LIFEBOAT_CONFIG, ./lifeboat.yaml, "
                    "/etc/lifeboat/lifeboat.yaml)")
-        ->type_name("FILE");
+        ->type_name("FILE")
+        ->check(not_empty);
     app.add_flag("--json", common.json, "Print one JSON object instead of text");
     app.add_flag("--quiet", common.quiet, "Print errors and results only");
     app.add_flag("--yes", common.yes, "Answer every question with yes");
@@ -50,23 +57,19 @@ std::string whole_number(const std::string& text) {
     return fits ? "" : "'" + text + "' is not a whole number in range";
 }
 
-// "--at $T" with no T set must not mean "no --at": the newest state instead of the one that was
-// meant.
-std::string not_empty(const std::string& text) {
-    return text.empty() ? "'' is empty" : "";
-}
-
 void repository_option(CLI::App& sub, std::string& repository) {
     sub.add_option("--repository", repository,
                    "Repository by its name in the configuration (default: the first)")
-        ->type_name("NAME");
+        ->type_name("NAME")
+        ->check(not_empty);
 }
 
 void identity_option(CLI::App& sub, std::string& identity) {
     sub.add_option(
            "--identity", identity,
            "Identity file that opens the data (default: keys.identity of the configuration)")
-        ->type_name("FILE");
+        ->type_name("FILE")
+        ->check(not_empty);
 }
 
 CLI::App* add_init(CLI::App& app, InitArguments& a) {
@@ -77,28 +80,36 @@ CLI::App* add_init(CLI::App& app, InitArguments& a) {
     sub->add_flag("--quick", a.quick, "Find the local cluster, take the first backup, ask nothing");
     sub->add_option("--repository", a.repository,
                     "URL of the repository (default: file://STATE/repository)")
-        ->type_name("URL");
+        ->type_name("URL")
+        ->check(not_empty);
     sub->add_option("--recipient", a.recipients,
                     "Who may open backups, an age recipient; at least two (default: two recovery "
                     "keys are made)")
-        ->type_name("AGE1...");
+        ->type_name("AGE1...")
+        ->check(not_empty);
     sub->add_option("--state", a.state,
                     "Directory for keys, spool and status (default: /var/lib/lifeboat)")
-        ->type_name("DIR");
+        ->type_name("DIR")
+        ->check(not_empty);
     sub->add_option("--keys-directory", a.keys_directory,
                     "Where recovery keys are written (default: beside the configuration)")
-        ->type_name("DIR");
+        ->type_name("DIR")
+        ->check(not_empty);
     sub->add_option("--site", a.site, "Name of this installation (default: the host's)")
-        ->type_name("NAME");
+        ->type_name("NAME")
+        ->check(not_empty);
     sub->add_option("--system", a.system, "Name of the first system")
         ->type_name("NAME")
+        ->check(not_empty)
         ->capture_default_str();
     sub->add_option("--connection", a.connection,
                     "libpq connection string of the cluster (default with --quick: found)")
-        ->type_name("CONNINFO");
+        ->type_name("CONNINFO")
+        ->check(not_empty);
     sub->add_option("--data-directory", a.data_directory,
                     "auto, none (copy over the wire) or a path")
         ->type_name("DIR")
+        ->check(not_empty)
         ->capture_default_str();
     return sub;
 }
@@ -106,7 +117,9 @@ CLI::App* add_init(CLI::App& app, InitArguments& a) {
 CLI::App* add_backup(CLI::App& app, BackupArguments& a) {
     CLI::App* sub = verb(app, "backup", "Take a backup now",
                          "  lifeboat backup\n  lifeboat backup main --full");
-    sub->add_option("system", a.systems, "Systems (default: all)")->type_name("SYSTEM");
+    sub->add_option("system", a.systems, "Systems (default: all)")
+        ->type_name("SYSTEM")
+        ->check(not_empty);
     sub->add_flag("--full", a.full, "Store everything anew instead of what changed");
     repository_option(*sub, a.repository);
     return sub;
@@ -115,7 +128,9 @@ CLI::App* add_backup(CLI::App& app, BackupArguments& a) {
 CLI::App* add_stream(CLI::App& app, StreamArguments& a) {
     CLI::App* sub = verb(app, "stream", "Capture continuously, in the foreground, until stopped",
                          "  lifeboat stream\n  lifeboat stream main --drain");
-    sub->add_option("system", a.systems, "Systems (default: all that stream)")->type_name("SYSTEM");
+    sub->add_option("system", a.systems, "Systems (default: all that stream)")
+        ->type_name("SYSTEM")
+        ->check(not_empty);
     sub->add_flag("--drain", a.drain,
                   "The server is lost: store what was captured already, and end");
     repository_option(*sub, a.repository);
@@ -125,7 +140,7 @@ CLI::App* add_stream(CLI::App& app, StreamArguments& a) {
 CLI::App* add_list(CLI::App& app, ListArguments& a) {
     CLI::App* sub = verb(app, "list", "Backups, and the windows of moments that can be recovered",
                          "  lifeboat list\n  lifeboat list main --json");
-    sub->add_option("system", a.system, "Only this system")->type_name("SYSTEM");
+    sub->add_option("system", a.system, "Only this system")->type_name("SYSTEM")->check(not_empty);
     repository_option(*sub, a.repository);
     return sub;
 }
@@ -161,7 +176,10 @@ CLI::App* add_restore(CLI::App& app, RestoreArguments& a) {
     CLI::App* sub = verb(app, "restore", "Bring a system back, as it was at any moment",
                          "  lifeboat restore main --target /srv/pg --at '5 minutes ago' --start\n"
                          "  lifeboat restore main --target /srv/pg --before-xid 7431 --dry-run");
-    sub->add_option("system", a.system, "System")->type_name("SYSTEM")->required();
+    sub->add_option("system", a.system, "System")
+        ->type_name("SYSTEM")
+        ->check(not_empty)
+        ->required();
     sub->add_option("--target", a.target, "Directory: empty or absent")
         ->type_name("DIR")
         ->check(not_empty)
@@ -197,9 +215,11 @@ CLI::App* add_restore(CLI::App& app, RestoreArguments& a) {
         ->type_name("N")
         ->capture_default_str();
     sub->add_option("--tablespace", a.tablespaces, "Put a tablespace elsewhere")
-        ->type_name("OLD=NEW");
+        ->type_name("OLD=NEW")
+        ->check(not_empty);
     sub->add_option("--validate", a.validate, "Query that must succeed after the start; repeatable")
-        ->type_name("SQL");
+        ->type_name("SQL")
+        ->check(not_empty);
     sub->add_flag("--check-pages", a.check_pages, "After the start: verify every page's checksum");
     sub->add_flag("--check-structure", a.check_structure,
                   "After the start: pg_amcheck and visibility checks");
@@ -209,7 +229,7 @@ CLI::App* add_restore(CLI::App& app, RestoreArguments& a) {
 CLI::App* add_verify(CLI::App& app, VerifyArguments& a) {
     CLI::App* sub = verb(app, "verify", "Are the backups there, of sane size, and young enough?",
                          "  lifeboat verify\n  lifeboat verify main --data");
-    sub->add_option("system", a.system, "Only this system")->type_name("SYSTEM");
+    sub->add_option("system", a.system, "Only this system")->type_name("SYSTEM")->check(not_empty);
     sub->add_flag("--data", a.data, "Decrypt and check every byte (needs an identity)");
     identity_option(*sub, a.identity);
     repository_option(*sub, a.repository);
@@ -239,7 +259,9 @@ CLI::App* add_status(CLI::App& app, StatusArguments& a) {
 CLI::App* add_doctor(CLI::App& app, DoctorArguments& a) {
     CLI::App* sub = verb(app, "doctor", "Find what would hurt later, and say the line to type",
                          "  lifeboat doctor");
-    sub->add_option("system", a.systems, "Systems (default: all)")->type_name("SYSTEM");
+    sub->add_option("system", a.systems, "Systems (default: all)")
+        ->type_name("SYSTEM")
+        ->check(not_empty);
     repository_option(*sub, a.repository);
     return sub;
 }
@@ -248,8 +270,14 @@ CLI::App* add_wal_push(CLI::App& app, WalPushArguments& a) {
     CLI::App* sub = verb(
         app, "wal-push", "archive_command: store one WAL file; returns once it is durable",
         "  archive_command = 'lifeboat --config /etc/lifeboat/lifeboat.yaml wal-push main %p'");
-    sub->add_option("system", a.system, "System")->type_name("SYSTEM")->required();
-    sub->add_option("path", a.path, "The file: %p")->type_name("PATH")->required();
+    sub->add_option("system", a.system, "System")
+        ->type_name("SYSTEM")
+        ->check(not_empty)
+        ->required();
+    sub->add_option("path", a.path, "The file: %p")
+        ->type_name("PATH")
+        ->check(not_empty)
+        ->required();
     repository_option(*sub, a.repository);
     return sub;
 }
@@ -257,9 +285,13 @@ CLI::App* add_wal_push(CLI::App& app, WalPushArguments& a) {
 CLI::App* add_wal_feed(CLI::App& app, WalFeedArguments& a) {
     CLI::App* sub = verb(app, "wal-feed", "Serve WAL to a recovering server; started by wal-fetch",
                          "  lifeboat wal-feed main /srv/pg");
-    sub->add_option("system", a.system, "System")->type_name("SYSTEM")->required();
+    sub->add_option("system", a.system, "System")
+        ->type_name("SYSTEM")
+        ->check(not_empty)
+        ->required();
     sub->add_option("target", a.target, "The restored data directory")
         ->type_name("DIR")
+        ->check(not_empty)
         ->required();
     identity_option(*sub, a.identity);
     repository_option(*sub, a.repository);
@@ -363,10 +395,12 @@ Error wrong_words(const CLI::App& top, const CLI::ParseError& error) {
 ParseStop stop_with(const CLI::App& app, const CLI::ParseError& error, const Common& common) {
     std::ostringstream out;
     std::ostringstream err;
+    std::string verb;
+    deepest(app, verb);
     if (app.exit(error, out, err) == 0) {
-        return {out.str(), std::nullopt, common};
+        return {out.str(), std::nullopt, common, verb};
     }
-    return {"", wrong_words(app, error), common};
+    return {"", wrong_words(app, error), common, verb};
 }
 
 }  // namespace
@@ -444,7 +478,7 @@ std::variant<Arguments, ParseStop> parse(int argc, const char* const* argv) {
             return Arguments{common, name, *std::move(found)};
         }
     }
-    return ParseStop{app.help(), std::nullopt, common};
+    return ParseStop{app.help(), std::nullopt, common, ""};
 }
 
 }  // namespace lifeboat::cli

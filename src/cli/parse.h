@@ -14,6 +14,7 @@ struct ParseStop {
     std::string text;                  // for standard output, with exit code 0
     std::optional<base::Error> error;  // InvalidInput, which is exit code 2
     Common common;                     // how to say it
+    std::string verb;                  // that the words got to; empty: none
 };
 
 // `argv` as main() has it. Reads no file and no environment.

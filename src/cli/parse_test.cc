@@ -129,6 +129,42 @@ TEST(Parse, WrongWordsAreNamedAndTheNearestRightOnesToo) {
     }
 }
 
+// "--config $C" with no C set must not mean the default, whatever the option.
+TEST(Parse, AnEmptyWordIsNeverTheDefault) {
+    const std::vector<std::vector<const char*>> cases = {
+        {"--config", "", "status"},
+        {"status", "--repository", ""},
+        {"backup", ""},
+        {"stream", ""},
+        {"doctor", ""},
+        {"list", ""},
+        {"verify", ""},
+        {"verify", "--identity", ""},
+        {"repo", "check", "--identity", ""},
+        {"restore", "", "--target", "/x"},
+        {"restore", "main", "--target", "/x", "--identity", ""},
+        {"restore", "main", "--target", "/x", "--validate", ""},
+        {"restore", "main", "--target", "/x", "--tablespace", ""},
+        {"init", "--repository", ""},
+        {"init", "--state", ""},
+        {"init", "--keys-directory", ""},
+        {"init", "--site", ""},
+        {"init", "--system", ""},
+        {"init", "--connection", ""},
+        {"init", "--data-directory", ""},
+        {"init", "--recipient", ""},
+        {"wal-push", "main", ""},
+        {"wal-feed", "main", ""},
+    };
+    for (const auto& words : cases) {
+        const auto result = parse_words(words);
+        const auto* stop = std::get_if<ParseStop>(&result);
+        ASSERT_NE(stop, nullptr) << testing::PrintToString(words);
+        ASSERT_TRUE(stop->error) << testing::PrintToString(words);
+        EXPECT_THAT(stop->error->message(), HasSubstr("'' is empty"));
+    }
+}
+
 TEST(Parse, HelpAndVersionEndWell) {
     for (const auto& words :
          {std::vector<const char*>{"--help"}, std::vector<const char*>{"restore", "--help"},

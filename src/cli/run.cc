@@ -40,11 +40,14 @@ int dispatch(const service::World& world, const Arguments& arguments, Console& c
 int run(int argc, const char* const* argv, const service::World& world) {
     const auto parsed = parse(argc, argv);
     if (const auto* stop = std::get_if<ParseStop>(&parsed)) {
+        Console console(stop->common, stop->verb);
         if (stop->error) {
-            return Console(stop->common, "").fail(*stop->error);
+            return console.fail(*stop->error);
         }
-        std::fputs(stop->text.c_str(), stdout);
-        return exit_code_of_all_said(0);
+        if (!console.json()) {
+            std::fputs(stop->text.c_str(), stdout);
+        }
+        return console.finish(base::Json::object().set("text", stop->text));
     }
     const Arguments& arguments = std::get<Arguments>(parsed);
     Console console(arguments.common, arguments.verb);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/json.h"
 #include "service/backup.h"
 #include "tests/support/expect.h"
@@ -119,6 +121,23 @@ TEST_F(RunTest, WrongWordsInJsonAreOneObjectToo) {
     EXPECT_THAT(document.find("error")->find("hint")->as_text(), HasSubstr("--full"));
 }
 
+TEST_F(RunTest, HelpAndVersionInJsonAreOneObjectToo) {
+    for (const auto& [words, verb] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+             {{"--version"}, ""}, {{"--help"}, ""}, {{"repo", "check", "--help"}, "repo check"}}) {
+        const Json document = json(words);
+        EXPECT_EQ(document.find("exit")->as_integer(), 0);
+        EXPECT_EQ(document.find("verb")->as_text(), verb);
+        EXPECT_THAT(document.find("result")->find("text")->as_text(), HasSubstr("ifeboat"));
+    }
+    EXPECT_THAT(say({"--version"}).out, StartsWith("lifeboat "));
+}
+
+TEST_F(RunTest, WrongWordsInJsonSayOfWhichVerb) {
+    EXPECT_EQ(json({"backup", "--ful"}).find("verb")->as_text(), "backup");
+    EXPECT_EQ(json({"repo", "check", "more"}).find("verb")->as_text(), "repo check");
+    EXPECT_EQ(json({"bakcup"}).find("verb")->as_text(), "");
+}
+
 TEST_F(RunTest, WithoutAConfigurationItSaysHowToGetOne) {
     const Said said = say({"status"});
     EXPECT_EQ(said.exit_code, 1);
@@ -170,6 +189,38 @@ TEST_F(RunTest, AVerifyOfAllTheDataSaysHowMuchItRead) {
     EXPECT_EQ(said.exit_code, 0);
     EXPECT_THAT(said.out, HasSubstr("main  ok\n  backups      1 whole\n"));
     EXPECT_THAT(said.out, ContainsRegex("checked .* of data decrypted; .*/s"));
+}
+
+TEST_F(RunTest, AVerifyThatEndsBadlySaysWhyInItsHeadlines) {
+    ASSERT_TRUE(ok(world_.init()));
+    say({"backup"});
+    const auto expires = policy::ExpiryDay::parse("20360101");
+    ASSERT_TRUE(ok(expires));
+    for (const char* system : {"main", "other"}) {
+        for (const repo::StreamRange range : {repo::StreamRange{1, 0, 100}, {1, 200, 300}}) {
+            const repo::StreamName name{repo::StreamObject::Piece, system, *expires, range};
+            ASSERT_TRUE(ok(world_.objects().put(name.text(), base::view("x"))));
+        }
+        const Said said = say({"verify"});
+        EXPECT_EQ(said.exit_code, 1);
+        EXPECT_THAT(said.out, StartsWith("main  DAMAGED\n"));
+        EXPECT_THAT(said.out, HasSubstr("  stream       has lost WAL in 1 place\n"));
+        EXPECT_THAT(said.out, HasSubstr("the stream of main lacks "));
+    }
+    std::vector<std::string> names;
+    ASSERT_TRUE(ok(world_.objects().list("s/main/", [&](const store::ObjectInfo& info) {
+        names.push_back(info.name);
+        return base::Result<>();
+    })));
+    for (const std::string& name : names) {
+        if (repo::StreamName::parse(name)) {
+            ASSERT_TRUE(ok(world_.objects().remove(name)));
+        }
+    }
+    const Said said = say({"verify"});
+    EXPECT_EQ(said.exit_code, 1) << "another system's loss counts";
+    EXPECT_THAT(said.out, StartsWith("main  ok\n"));
+    EXPECT_THAT(said.out, HasSubstr("\nrepository 'local'  DAMAGED\n"));
 }
 
 TEST_F(RunTest, ACheckOfAWholeRepositoryIsHealthy) {
@@ -232,6 +283,22 @@ TEST_F(RunTest, ARestoreSaysThePointBeforeAndAfter) {
     EXPECT_EQ(at->time, world_.clock.now() - std::chrono::minutes(5));
 }
 
+// The server that is started later asks with this command, from its own directory.
+TEST_F(RunTest, ARestoredServerAsksWithAbsolutePathsWhateverWasTyped) {
+    ASSERT_TRUE(ok(world_.init()));
+    say({"backup"});
+    const std::string here = std::filesystem::current_path();
+    std::filesystem::current_path(world_.dir.path());
+    const Said said =
+        say({"restore", "main", "--target", "restored", "--identity", "keys/recovery-1.key"});
+    std::filesystem::current_path(here);
+    EXPECT_EQ(said.exit_code, 0) << said.err;
+    ASSERT_EQ(world_.script.landed.size(), 1U);
+    EXPECT_THAT(world_.script.landed.front().fetch_command,
+                testing::EndsWith(" --identity '" + key() + "' 'main' '" +
+                                  (world_.dir / "restored") + "'"));
+}
+
 TEST_F(RunTest, ARestoreWithFindingsIsPartial) {
     ASSERT_TRUE(ok(world_.init()));
     say({"backup"});
@@ -272,6 +339,23 @@ TEST_F(RunTest, QuickEndsWithTheNextThreeLines) {
     const std::string next = said.out.substr(said.out.find("Next:"));
     EXPECT_THAT(next, ContainsRegex("lifeboat --config .* stream .*\n.* restore main --target .* "
                                     "--start .*\n.* doctor .*\n$"));
+}
+
+// Whoever is called at every warning must not be called by a stop that was asked for.
+TEST_F(RunTest, AStreamThatIsStoppedInGoodOrderWarnsOfNothing) {
+    ASSERT_TRUE(ok(world_.init()));
+    engine::StreamState state;
+    state.trouble = "the slot has no limit";
+    for (const char* phase : {"streaming", "stopping", "stopped"}) {
+        state.phase = phase;
+        world_.script.states.push_back(state);
+    }
+    const Said said = say({"stream"});
+    EXPECT_EQ(said.exit_code, 0);
+    EXPECT_THAT(said.err, ContainsRegex("warn +streaming: the slot has no limit"));
+    EXPECT_THAT(said.err, ContainsRegex("info +stopping"));
+    EXPECT_THAT(said.err, ContainsRegex("info +stopped"));
+    EXPECT_THAT(said.err, Not(ContainsRegex("warn +stop")));
 }
 
 TEST_F(RunTest, NothingIsColouredAwayFromATerminal) {

@@ -33,7 +33,8 @@ Result<std::string> absolute(const std::string& path) {
 Result<> check_writers(base::Files& files, const std::string& path) {
     const base::FileStat stat = TRY(files.stat(path));
     if (stat.kind != base::FileKind::Regular) {
-        return Error(Code::InvalidInput, "it is not a regular file");
+        return Error(Code::InvalidInput, "it is not a regular file")
+            .hint("Name the file itself: --config FILE.");
     }
     if ((stat.mode & 02) != 0) {
         return Error(Code::Refused, "every user may write it")

@@ -68,6 +68,8 @@ TEST_F(ConfigFile, ThatIsMissingOrADirectoryIsNamed) {
     EXPECT_EQ(load_config(real_files(), path_).error().code(), Code::NotFound);
     EXPECT_EQ(load_config(real_files(), directory_).error().message(),
               "reading configuration '" + directory_ + "': it is not a regular file");
+    EXPECT_EQ(load_config(real_files(), directory_).error().hint(),
+              "Name the file itself: --config FILE.");
 }
 
 TEST_F(ConfigFile, WithAnUnknownZoneIsReportedWhereThereIsADatabase) {

@@ -425,7 +425,8 @@ Result<Config> parse_config(std::string_view text, const std::string& file_name,
     if (text.size() > kLargestConfig) {
         return Error(Code::InvalidInput, "'" + file_name + "' is larger than " +
                                              base::human_size(kLargestConfig) +
-                                             ": not a configuration");
+                                             ": not a configuration")
+            .hint("Name the right file with --config.");
     }
     if (text.starts_with("\xef\xbb\xbf")) {
         text.remove_prefix(3);

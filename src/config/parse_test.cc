@@ -134,6 +134,9 @@ TEST(Parse, ReportsAllProblemsTogetherInTheOrderOfTheFile) {
               "  lifeboat.yaml:13:40: '30' is not a duration\n"
               "      Write a whole number and a unit: 500ms, 90s, 5m, 1h, 30d, or '5 minutes'.\n"
               "  lifeboat.yaml:14:13: expected a mapping, found a list");
+    EXPECT_EQ(got.error().hint(), "Edit the file at those lines.");
+    EXPECT_EQ(parse_config(in_system("    stream: [1]\n"), "lifeboat.yaml").error().hint(),
+              "Edit the file at that line.");
 }
 
 TEST(Parse, SaysWhatWasExpectedAndFound) {

@@ -17,6 +17,8 @@ using base::Result;
 using base::Secret;
 
 constexpr std::uint64_t kLargestSecret = 64 * base::kKiB;
+constexpr const char* kSecretHint =
+    "Let it hold the secret and nothing else, or correct the reference in the configuration.";
 
 bool is_variable_name(std::string_view name) {
     const auto legal = [](char c) {
@@ -39,7 +41,8 @@ std::string octal(std::uint32_t mode) {
 // nobody may share one with the world.
 Result<> check_permissions(const std::string& path, const base::FileStat& stat) {
     if (stat.kind != base::FileKind::Regular) {
-        return Error(Code::InvalidInput, "secret file '" + path + "' is not a regular file");
+        return Error(Code::InvalidInput, "secret file '" + path + "' is not a regular file")
+            .hint(kSecretHint);
     }
     const std::uint32_t too_open = stat.uid == 0 ? 037 : 077;
     if ((stat.mode & too_open) == 0) {
@@ -52,10 +55,10 @@ Result<> check_permissions(const std::string& path, const base::FileStat& stat) 
 
 Result<Secret> checked(Secret secret, const std::string& where) {
     if (secret.empty()) {
-        return Error(Code::InvalidInput, where + " is empty");
+        return Error(Code::InvalidInput, where + " is empty").hint(kSecretHint);
     }
     if (secret.reveal().find('\0') != std::string::npos) {
-        return Error(Code::InvalidInput, where + " holds a NUL byte");
+        return Error(Code::InvalidInput, where + " holds a NUL byte").hint(kSecretHint);
     }
     return secret;
 }
@@ -80,8 +83,11 @@ std::string_view without_last_newline(std::string_view text) {
 Result<Secret> from_file(const std::string& path, base::Files& files) {
     const base::FileStat stat = TRY(files.stat(path).during("reading secret file '" + path + "'"));
     TRY(check_permissions(path, stat));
-    base::Bytes bytes = TRY(
-        base::read_file(files, path, kLargestSecret).during("reading secret file '" + path + "'"));
+    auto read = base::read_file(files, path, kLargestSecret);
+    if (!read && read.error().code() == Code::InvalidInput) {  // too large
+        read = std::move(read).hint(kSecretHint);
+    }
+    base::Bytes bytes = TRY(std::move(read).during("reading secret file '" + path + "'"));
     Secret secret{std::string(without_last_newline(base::text(bytes)))};
     base::wipe(bytes.data(), bytes.size());
     return checked(std::move(secret), "secret file '" + path + "'");

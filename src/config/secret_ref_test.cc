@@ -86,10 +86,13 @@ TEST_F(SecretFile, MayBeSharedWithAGroupOnlyByRoot) {
 }
 
 TEST_F(SecretFile, MustHoldSomething) {
-    EXPECT_EQ(resolve_file("", 0600).error().code(), Code::InvalidInput);
-    EXPECT_EQ(resolve_file("\n", 0600).error().code(), Code::InvalidInput);
-    EXPECT_EQ(resolve_file(std::string_view("a\0b", 3), 0600).error().code(), Code::InvalidInput);
-    EXPECT_EQ(resolve_file(std::string(100000, 'x'), 0600).error().code(), Code::InvalidInput);
+    const std::string cases[] = {"", "\n", std::string("a\0b", 3), std::string(100000, 'x')};
+    for (const std::string& contents : cases) {
+        const auto got = resolve_file(contents, 0600);
+        ASSERT_FALSE(got.has_value());
+        EXPECT_EQ(got.error().code(), Code::InvalidInput);
+        EXPECT_EQ(got.error().hint().find("Let it hold the secret and nothing else"), 0U);
+    }
     EXPECT_EQ(
         resolve({SecretRef::Kind::File, directory_ + "/none"}, base::real_files()).error().code(),
         Code::NotFound);

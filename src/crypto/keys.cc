@@ -23,6 +23,9 @@ namespace {
 constexpr std::string_view kRecipientPrefix = "age";
 constexpr std::string_view kIdentityPrefix = "AGE-SECRET-KEY-";
 constexpr std::string_view kSignerPrefix = "ed25519:";
+constexpr const char* kSignerHint =
+    "Copy it from another recovery key ('# signer:'), or from the writer's object in the "
+    "repository, 'writers/*.json'.";
 
 static_assert(kSignatureSize == crypto_sign_BYTES);
 
@@ -117,7 +120,8 @@ Result<Recipient> Recipient::parse(std::string_view text) {
             .hint("Use the public half, which starts with 'age1': 'age-keygen -y FILE' prints it.");
     }
     const std::string name = named(text);
-    const internal::Bech32 parts = TRY(internal::decode_bech32(text).during(name));
+    const internal::Bech32 parts = TRY(internal::decode_bech32(text).during(name).hint(
+        "Compare it with the key file it comes from: 'age-keygen -y FILE' prints it."));
     if (parts.prefix != kRecipientPrefix || parts.bytes.size() != 32) {
         return Error(Code::InvalidInput, name + " is not an X25519 key")
             .hint("Recipients are age keys of 62 characters that start with 'age1'.");
@@ -141,7 +145,12 @@ Identity Identity::generate(base::Random& random) {
 }
 
 Result<Identity> Identity::parse(std::string_view text) {
-    const internal::Bech32 parts = TRY(internal::decode_bech32(text).during("identity"));
+    const internal::Bech32 parts =
+        TRY(internal::decode_bech32(text)
+                .during("identity")
+                .hint("Compare the line with another copy of this key: characters of it are wrong, "
+                      "missing or "
+                      "too many. Any other key of a recipient will do."));
     if (parts.prefix != kIdentityPrefix || parts.bytes.size() != 32) {
         return Error(Code::InvalidInput, "identity is not an X25519 key")
             .hint("Identities start with 'AGE-SECRET-KEY-1' and have 74 characters.");
@@ -186,17 +195,18 @@ Result<IdentityFile> parse_identity_file(std::string_view contents) {
 
 Result<VerifyKey> VerifyKey::parse(std::string_view text) {
     if (!text.starts_with(kSignerPrefix)) {
-        return Error(Code::InvalidInput, "signer does not start with 'ed25519:'");
+        return Error(Code::InvalidInput, "signer does not start with 'ed25519:'").hint(kSignerHint);
     }
-    const Bytes bytes = TRY(base::from_base64(text.substr(kSignerPrefix.size())).during("signer"));
+    const Bytes bytes = TRY(
+        base::from_base64(text.substr(kSignerPrefix.size())).during("signer").hint(kSignerHint));
     VerifyKey out;
     if (bytes.size() != out.bytes_.size()) {
-        return Error(Code::InvalidInput, "signer does not hold 32 bytes");
+        return Error(Code::InvalidInput, "signer does not hold 32 bytes").hint(kSignerHint);
     }
     std::ranges::copy(bytes, out.bytes_.begin());
     internal::start_sodium();
     if (out.text() != text || crypto_core_ed25519_is_valid_point(bytes.data()) != 1) {
-        return Error(Code::InvalidInput, "signer is not an Ed25519 public key");
+        return Error(Code::InvalidInput, "signer is not an Ed25519 public key").hint(kSignerHint);
     }
     return out;
 }

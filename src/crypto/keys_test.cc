@@ -210,6 +210,7 @@ TEST(IdentityFile, RefusalNamesTheLineAndQuotesNothing) {
         ASSERT_FALSE(file.has_value()) << c.contents;
         EXPECT_EQ(file.error().code(), Code::InvalidInput);
         EXPECT_EQ(file.error().message(), c.message);
+        EXPECT_NE(file.error().hint(), "") << c.message;
     }
 }
 

@@ -138,7 +138,8 @@ struct Landing {
     std::vector<ExtraFile> extra;
     std::vector<std::string> directories;  // must exist although nothing was captured in them
     std::string last;  // the path that lands after everything else is durable (P5); empty: none
-    std::vector<LandingLink> links;  // created before their contents
+    std::vector<LandingLink> links;    // created before their contents
+    std::uint64_t recovery_bytes = 0;  // that the system will need there besides, to recover
     std::string pid_file;  // its first line is the pid of a server at work in the tree; empty: none
     // Made from what landed, and written just before `last`: a listing in the system's own format.
     // May be empty.
@@ -185,6 +186,8 @@ struct StartReport {
     std::string connection;                                    // conninfo for people
     std::vector<std::pair<std::string, std::string>> answers;  // query -> first row
     std::vector<std::string> findings;                         // empty: all checks passed
+    bool stopped = false;  // a stop was requested during the checks: those that are not here were
+                           // not made
 };
 
 // ---- Continuous capture

@@ -8,6 +8,7 @@
 #include "postgres/pg_control.h"
 #include "postgres/recovery_settings.h"
 #include "postgres/wal_feed_plan.h"
+#include "postgres/wal_feeder.h"
 #include "postgres/wal_push.h"
 
 // Tested by recovery_landing_test.cc and tests/e2e/recovery_test.cc.
@@ -122,8 +123,9 @@ Result<Landing> recovery_landing(const engine::RecoveryPlan& neutral,
     landing.pid_file = "postmaster.pid";
     landing.extra.push_back(text_file("backup_label", d.backup_label));
     landing.extra.push_back(text_file("recovery.signal", ""));
-    landing.extra.push_back(
-        text_file(std::string(kFeedPlanFile), FeedPlan::of(*plan).to_json().dump(2) + "\n"));
+    const FeedPlan feed = FeedPlan::of(*plan);
+    landing.recovery_bytes = feed_room(feed);
+    landing.extra.push_back(text_file(std::string(kFeedPlanFile), feed.to_json().dump(2) + "\n"));
     landing.extra.push_back(text_file(
         std::string(kRestoredFile),
         "Restored from backup '" + plan->backup + "' of '" + plan->system +

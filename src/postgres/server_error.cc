@@ -52,6 +52,16 @@ constexpr std::array<CodeRule, 28> kCodeRules = {{
 constexpr std::array<std::string_view, 6> kDeniedWords = {
     "password", "certificate", "SSL", "GSSAPI", "authentication", "private key"};
 
+// libpq's words where what answers speaks something else.
+constexpr std::array<std::string_view, 2> kForeignWords = {
+    "received invalid response to", "expected authentication request from server"};
+constexpr std::string_view kForeignHint =
+    "Something else answers there, or something between: correct 'host' and 'port' of the system's "
+    "'connection'.";
+constexpr std::string_view kBadPort = "invalid port number";
+constexpr std::string_view kBadPortHint =
+    "Correct 'port' in the system's 'connection' (or $PGPORT): it is a number from 1 to 65535.";
+
 constexpr std::string_view kUnreachableHint =
     "Check that the server runs, that host and port are right, and that no firewall is in the way.";
 constexpr std::string_view kDeniedHint =
@@ -120,10 +130,19 @@ std::string without_noise(std::string_view text) {
     return kept;
 }
 
+template <std::size_t kCount>
+bool holds_any(std::string_view text, const std::array<std::string_view, kCount>& words) {
+    return std::any_of(words.begin(), words.end(), [&](std::string_view word) {
+        return text.find(word) != std::string_view::npos;
+    });
+}
+
+// A port that is none stays one, whoever waits; what else answers may be gone tomorrow.
 Code code_without_state(std::string_view text) {
-    const bool denied = std::any_of(
-        kDeniedWords.begin(), kDeniedWords.end(),
-        [&](std::string_view word) { return text.find(word) != std::string_view::npos; });
+    if (text.find(kBadPort) != std::string_view::npos) {
+        return Code::InvalidInput;
+    }
+    const bool denied = holds_any(text, kDeniedWords) && !holds_any(text, kForeignWords);
     return denied ? Code::Denied : Code::Unavailable;
 }
 
@@ -179,6 +198,12 @@ Error connect_failure(std::string_view text, const base::Secret& password) {
         if (state == rule.state) {
             return std::move(error).hint(std::string(rule.hint));
         }
+    }
+    if (code == Code::InvalidInput && state.empty()) {
+        return std::move(error).hint(std::string(kBadPortHint));
+    }
+    if (code == Code::Unavailable && holds_any(kept, kForeignWords)) {
+        return std::move(error).hint(std::string(kForeignHint));
     }
     if (code == Code::Denied) {
         return std::move(error).hint(std::string(kDeniedHint));

@@ -92,6 +92,25 @@ TEST(ConnectFailure, WithoutAStateTheWordsDecide) {
     }
 }
 
+TEST(ConnectFailure, WhatSpeaksSomethingElseIsNoServerThatDenies) {
+    for (const char* text :
+         {"connection to server at \"127.0.0.1\", port 80 failed: received invalid response to SSL "
+          "negotiation: H",
+          "received invalid response to GSSAPI negotiation: H",
+          "expected authentication request from server, but received H"}) {
+        const Error error = connect_failure(text, kPassword);
+        EXPECT_EQ(error.code(), Code::Unavailable) << text;
+        EXPECT_EQ(error.hint().find("Something else answers there"), 0U) << error.hint();
+    }
+}
+
+// No server can be waited for behind it.
+TEST(ConnectFailure, APortThatIsNoneIsInvalidInput) {
+    const Error error = connect_failure("invalid port number: \"99999999\"\n", kPassword);
+    EXPECT_EQ(error.code(), Code::InvalidInput);
+    EXPECT_NE(error.hint().find("'port'"), std::string::npos) << error.hint();
+}
+
 TEST(ConnectFailure, P10_NeverHoldsThePassword) {
     const Error error = connect_failure("sesame, open: sesamesesame", kPassword);
     EXPECT_EQ(error.message(), "***, open: ******");

@@ -31,6 +31,7 @@ constexpr auto kStopGrace = std::chrono::seconds(30);
 constexpr std::uint64_t kLogTail = base::kMiB;
 constexpr std::size_t kLongestSocketDirectory =
     88;  // an address has room for 107 bytes, ".s.PGSQL.32767" included
+constexpr std::string_view kNoSpace = "No space left on device";  // strerror of the C locale
 constexpr std::string_view kLogFile = "lifeboat.server.log";
 constexpr std::string_view kHbaFile = "lifeboat.hba";
 
@@ -227,7 +228,7 @@ Result<> Starter::watch() {
     return Error(Code::Unavailable, "the server did not reach " + format_lsn(plan_->end) +
                                         " within " + base::human_duration(start_.request.limit))
         .hint("Its log is '" + join(target(), kLogFile) +
-              "'. Allow more time, or start it by hand: its recovery goes on where it was.");
+              "'. Its recovery goes on where it was when it is started again.");
 }
 
 std::string Starter::log_tail() const {
@@ -259,8 +260,12 @@ Error Starter::gave_up() {
     if (hint.empty()) {
         hint = "Its log is '" + join(target(), kLogFile) + "'.";
     }
-    return Error(feed ? feed->code() : Code::Unavailable, "the server gave up: " + fatal)
-        .hint(hint);
+    const bool full = fatal.find(kNoSpace) != std::string::npos;
+    if (full) {
+        hint = "Free some space in '" + target() + "' first.";
+    }
+    const Code code = full ? Code::NoSpace : feed ? feed->code() : Code::Unavailable;
+    return Error(code, "the server gave up: " + fatal).hint(hint);
 }
 
 void Starter::stop() {

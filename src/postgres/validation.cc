@@ -364,6 +364,10 @@ class Validator {
         }
         report_.connection = conninfo(place_, "postgres", role_);
         const bool connects = !role_.empty();
+        if (!role && is_stop(role.error())) {
+            report_.stopped = true;
+            return;
+        }
         if (!connects && (request_.check_structure || !request_.validate.empty())) {
             report_.findings.push_back(
                 "Nobody could connect to the server: " + role.error().message() + ".");
@@ -371,10 +375,10 @@ class Validator {
         if (connects) {
             note("queries", ask());
         }
-        if (request_.check_pages) {
+        if (request_.check_pages && !report_.stopped) {
             note("pages", pages(connects));
         }
-        if (connects && request_.check_structure) {
+        if (connects && request_.check_structure && !report_.stopped) {
             note("structure",
                  check_structure([&](const std::string& database) { return open(database, role_); },
                                  request_, report_.findings));
@@ -423,6 +427,9 @@ class Validator {
                 session = TRY(open_for_people());
             }
             auto rows = session.query(query, {}, request_.limit);
+            if (!rows && is_stop(rows.error())) {
+                return std::move(rows).error();
+            }
             if (!rows) {
                 report_.findings.push_back("Query '" + query +
                                            "' failed: " + rows.error().message() + ".");
@@ -448,8 +455,15 @@ class Validator {
         return {};
     }
 
+    // We were told to stop: not the server by its administrator, nor by a time limit.
+    bool is_stop(const Error& error) const {
+        return error.code() == Code::Cancelled && context_.stop.requested();
+    }
+
     void note(const char* what, Result<> done) const {
-        if (!done) {
+        if (!done && is_stop(done.error())) {
+            report_.stopped = true;
+        } else if (!done) {
             report_.findings.push_back("The check of " + std::string(what) +
                                        " could not be completed: " + done.error().message() + ".");
         }

@@ -20,7 +20,8 @@ struct ValidationPlace {
     std::string original;  // conninfo of the original server: its role may exist here
 };
 
-// Runs what the request asks for and adds to the report: its connection, the answers, the findings.
+// Runs what the request asks for and adds to the report: its connection, the answers, the findings;
+// or that it was stopped.
 void validate_server(const ValidationPlace& place, const BackupDetails& details,
                      const engine::StartRequest& request, const engine::Context& context,
                      engine::StartReport& report);

@@ -92,6 +92,13 @@ FeedOptions FeedOptions::for_segments_of(std::uint64_t bytes) {
     return options;
 }
 
+std::uint64_t feed_room(const FeedPlan& plan) {
+    const std::uint64_t segment = plan.segment.bytes();
+    const std::uint64_t on_the_way = segments_in_order(plan).size();
+    return (std::min<std::uint64_t>(FeedOptions::for_segments_of(segment).ahead, on_the_way) + 1) *
+           segment;
+}
+
 // ---- Beginning and end
 // ----------------------------------------------------------------------------------------------
 

@@ -49,6 +49,10 @@ struct FeedOptions {
         std::uint64_t bytes);  // as many as fit 256 MiB, within reason
 };
 
+// What pg_wal needs room for while a server recovers by this plan, at the least: the segments that
+// are kept ready, and the one that is replayed.
+std::uint64_t feed_room(const FeedPlan& plan);
+
 class WalFeeder {
   public:
     // Makes the directory, binds the socket, starts the threads. Conflict when another feeder is at

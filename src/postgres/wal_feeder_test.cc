@@ -160,6 +160,17 @@ TEST(WalFeeder, ProvesAbsenceByThePlanAlone) {
     }
 }
 
+TEST(FeedRoom, IsTheWindowAndOneSegmentButNoMoreThanTheWayNeeds) {
+    FeederWorld world;
+    FeedPlan plan = world.plan();
+    EXPECT_EQ(feed_room(plan), 6 * kMiB) << "segments 2 to 6, and one more";
+    plan.way.front().end = plan.end = Lsn{100 * kMiB};
+    EXPECT_EQ(feed_room(plan), 9 * kMiB);
+    plan.segment = SegmentSize{};
+    plan.way.front().end = plan.end = Lsn{1000 * kMiB};
+    EXPECT_EQ(feed_room(plan), 9 * 16 * kMiB);
+}
+
 TEST(WalFeeder, GivesEveryHistoryThatIsKnown) {
     FeederWorld world;
     const auto feeder = world.start(world.plan());

@@ -21,6 +21,14 @@ namespace lifeboat::postgres {
 
 namespace {
 
+constexpr const char* kHelp =
+    "restore_command: fetch one WAL file for a recovering server\n"
+    "Usage: lifeboat wal-fetch [--config FILE] [--identity FILE] [--repository NAME] SYSTEM TARGET "
+    "FILE PATH\n"
+    "\n"
+    "A restore writes it into the restored postgresql.auto.conf; the server runs it in its data\n"
+    "directory with %f and %p as FILE and PATH. It asks 'lifeboat wal-feed', which it starts.\n"
+    "Exit codes: 0 the file was delivered, 1 it is proven absent, above 125 anything else.\n";
 // Relative to the data directory, in which servers run it: a socket's address has room for 107
 // bytes only.
 constexpr const char* kDirectory = "pg_wal/lifeboat.feed";
@@ -164,9 +172,18 @@ int fetch(int fd, const char* file, const char* path) {
     }
 }
 
+// A server always passes two words more, so this is a person.
+bool asks_for_help(int argc, char** argv) {
+    return argc == 3 && (std::strcmp(argv[2], "--help") == 0 || std::strcmp(argv[2], "-h") == 0);
+}
+
 }  // namespace
 
 int wal_fetch_main(int argc, char** argv) {
+    if (asks_for_help(argc, argv)) {
+        std::fputs(kHelp, stdout);
+        return std::fflush(stdout) == 0 ? 0 : 1;
+    }
     if (argc < 4) {
         std::fputs("lifeboat: wal-fetch: usage: lifeboat wal-fetch [ARGUMENT]... FILE PATH\n",
                    stderr);

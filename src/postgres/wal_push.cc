@@ -62,7 +62,8 @@ Result<PushedFile> open_pushed(base::Files& files, const std::string& path) {
     const Bytes head =
         TRY(read_part(*pushed.file, 0, std::min<std::uint64_t>(pushed.size, kLongPageHeader)));
     pushed.header = TRY(read_segment_header(head));
-    pushed.name = TRY(parse_wal_file_name(base::file_name_of(path), pushed.header.size));
+    pushed.name = TRY(parse_wal_file_name(base::file_name_of(path), pushed.header.size)
+                          .hint("Pass the path as the server gives it: wal-push SYSTEM %p."));
     const SegmentHeader& header = pushed.header;
     // Where a timeline begins inside a segment, the first page is of the one before.
     if (pushed.size != header.size.bytes() ||

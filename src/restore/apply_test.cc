@@ -126,6 +126,32 @@ TEST(Apply, RefusesATargetWithoutSpace) {
     EXPECT_FALSE(files.stat("/restored").has_value());
 }
 
+// What the system itself will need there before it can open.
+TEST(Apply, RefusesATargetWithoutSpaceForTheRecovery) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    files.set_capacity(64 * base::kMiB);
+    world.request.landing.recovery_bytes = 64 * base::kMiB;
+    const auto report = world.apply(files);
+    ASSERT_TRUE(fails(report, Code::NoSpace));
+    EXPECT_THAT(report.error().message(), HasSubstr("has 64.0 MiB free, the restore needs "));
+    EXPECT_FALSE(files.stat("/restored").has_value());
+    world.request.landing.recovery_bytes = 16 * base::kMiB;
+    EXPECT_TRUE(ok(world.apply(files)));
+}
+
+TEST(Apply, RefusesATargetThatIsOrLiesBelowALinkToNothing) {
+    RestoreWorld world(small_cluster());
+    SimFiles files;
+    ASSERT_TRUE(ok(files.symlink("/gone", "/link")));
+    for (const char* target : {"/link", "/link/deep/er"}) {
+        world.request.target = target;
+        const auto report = world.apply(files);
+        ASSERT_TRUE(fails(report, Code::Refused)) << target;
+        EXPECT_THAT(report.error().message(), HasSubstr("'/link' is a symbolic link to nothing"));
+    }
+}
+
 TEST(Apply, ADeltaFetchesOnlyWhatDiffersAndRemovesTheRest) {
     RestoreWorld world(small_cluster());
     SimFiles files;

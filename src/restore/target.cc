@@ -96,13 +96,14 @@ Result<> check_owner(base::Files& files, const ApplyRequest& request) {
 
 Result<> check_space(base::Files& files, const ApplyRequest& request,
                      const repo::Manifest& manifest) {
-    std::string existing = request.target;
-    while (!files.stat(existing)) {
-        existing = base::parent_of(existing);
-    }
+    const std::string existing = TRY(nearest_directory(files, request.target));
     const base::Space space = TRY(files.space(existing));
-    const std::uint64_t needed =
-        manifest.counts.bytes - std::min(manifest.counts.bytes, manifest.counts.zero_bytes);
+    if (space.total == 0) {
+        return Error(Code::Refused, "the file system of '" + existing + "' holds no files of ours")
+            .hint("Name a target on a disk.");
+    }
+    const std::uint64_t needed = request.landing.recovery_bytes + manifest.counts.bytes -
+                                 std::min(manifest.counts.bytes, manifest.counts.zero_bytes);
     if (space.free < needed) {
         return Error(Code::NoSpace, "'" + request.target + "' has " + base::human_size(space.free) +
                                         " free, the restore needs " + base::human_size(needed))
@@ -112,6 +113,29 @@ Result<> check_space(base::Files& files, const ApplyRequest& request,
 }
 
 }  // namespace
+
+Result<std::string> nearest_directory(base::Files& files, const std::string& target) {
+    std::string at = target;
+    while (true) {
+        const auto stat = files.stat(at);
+        if (stat && stat->kind == base::FileKind::Directory) {
+            return at;
+        }
+        if (stat) {
+            return Error(Code::Refused, "'" + at + "' is not a directory")
+                .hint("Name a target below a directory.");
+        }
+        if (stat.error().code() != Code::NotFound) {
+            return stat.error().clone().during("looking for the target '" + target + "'");
+        }
+        const bool dangles = TRY(base::exists(files, at));
+        if (dangles) {
+            return Error(Code::Refused, "'" + at + "' is a symbolic link to nothing")
+                .hint("Make the directory that it leads to, or name another target.");
+        }
+        at = base::parent_of(at);
+    }
+}
 
 Result<Ground> survey(base::Files& files, const ApplyRequest& request,
                       const repo::Manifest& manifest) {
@@ -195,6 +219,7 @@ Result<> check_target(base::Files& files, const ApplyRequest& request,
                      "the target '" + request.target + "' is not an absolute path");
     }
     TRY(check_owner(files, request));
+    TRY(nearest_directory(files, request.target));
     const Ground ground = TRY(survey(files, request, manifest));
     if (ground == Ground::Existing) {
         TRY(check_existing(files, request));

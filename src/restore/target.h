@@ -17,6 +17,10 @@ enum class Ground {
     Existing,   // something else: only with the caller's consent
 };
 
+// The target itself, or the nearest directory above it that is there: in which the others will be
+// made. Refused where a file or a link to nothing stands in the way.
+Result<std::string> nearest_directory(base::Files& files, const std::string& target);
+
 // Reads, never writes. Refused when a server is at work there.
 Result<Ground> survey(base::Files& files, const ApplyRequest& request,
                       const repo::Manifest& manifest);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "service/shell_words.h"
+
 namespace lifeboat::service {
 
 using base::Code;
@@ -9,9 +11,13 @@ using base::Error;
 
 Result<base::Bytes> read_key_file(base::Files& files, const std::string& path) {
     const base::FileStat stat = TRY(files.stat(path).during("reading the key file '" + path + "'"));
+    if (stat.kind != base::FileKind::Regular) {
+        return Error(Code::InvalidInput, "the key file '" + path + "' is not a regular file")
+            .hint("Name the file that holds the key.");
+    }
     if ((stat.mode & 077) != 0) {
         return Error(Code::Refused, "the key file '" + path + "' can be read by others")
-            .hint("Type: chmod 600 " + path);
+            .hint("Type: chmod 600 " + shell_word(path));
     }
     return base::read_file(files, path, base::kMiB).during("reading the key file '" + path + "'");
 }
@@ -59,6 +65,15 @@ Result<std::vector<crypto::Recipient>> parse_recipients(const config::Config& co
     return recipients;
 }
 
+// Everything else is found and checked by way of this object, so no verb can look further; and a
+// person can write it anew.
+std::string rebuild_hint(const std::string& config) {
+    return "Put 'lifeboat.json' of the repository back by hand: {\"format\": 1, \"repository\": "
+           "\"ID\", \"recipients\": [\"age1...\", \"age1...\"]}. Each recovery key says ID in its "
+           "line '# repository:', and the recipients are those of '" +
+           config + "'. No other object needs a change.";
+}
+
 }  // namespace
 
 Result<OpenRepository*> Installation::repository(const std::string& name) {
@@ -81,8 +96,11 @@ Result<OpenRepository*> Installation::repository(const std::string& name) {
     open->store = TRY(world_->open_store(wanted->url, World::Place::MustExist)
                           .during("opening repository '" + wanted->name + "'"));
     auto recipients = TRY(parse_recipients(config_));
-    open->repository = TRY(repo::Repository::open(*open->store, std::move(recipients))
-                               .during("opening repository '" + wanted->name + "'"));
+    auto opened = repo::Repository::open(*open->store, std::move(recipients));
+    if (!opened && opened.error().code() == Code::Corrupt) {
+        opened = std::move(opened).hint(rebuild_hint(config_.file));
+    }
+    open->repository = TRY(std::move(opened).during("opening repository '" + wanted->name + "'"));
     for (const std::string& text : wanted->signers) {
         const crypto::VerifyKey key = TRY(crypto::VerifyKey::parse(text).during(
             "reading 'signers' of repository '" + wanted->name + "'"));
@@ -128,6 +146,10 @@ Result<std::optional<crypto::IdentityFile>> Installation::read_identity(
         return std::optional<crypto::IdentityFile>{};
     }
     const base::Bytes contents = TRY(std::move(bytes));
+    if (repo::HostKeys::parse(base::text(contents)).has_value()) {
+        return Error(Code::InvalidInput, "'" + path + "' is a host key, which opens no data")
+            .hint("This is the host key: pass one of the recovery keys.");
+    }
     crypto::IdentityFile file = TRY(crypto::parse_identity_file(base::text(contents))
                                         .during("reading the identity file '" + path + "'"));
     return std::optional<crypto::IdentityFile>(std::move(file));

@@ -65,7 +65,8 @@ class Installation {
     std::optional<repo::HostKeys> host_;
 };
 
-// Refuses a key file that others can read: the chmod to type is in the hint. NotFound when absent.
+// Refuses a key file that others can read: the chmod to type is in the hint. NotFound when absent,
+// InvalidInput when it is not a regular file.
 Result<base::Bytes> read_key_file(base::Files& files, const std::string& path);
 
 }  // namespace lifeboat::service

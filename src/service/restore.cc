@@ -1,22 +1,20 @@
 #include "service/restore.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
+
+#include <cerrno>
+
+#include "restore/target.h"
+#include "service/shell_words.h"
 
 namespace lifeboat::service {
 
 using base::Code;
 using base::Error;
 using base::Json;
-
-std::string quote_for_shell(const std::string& word) {
-    std::string quoted = "'";
-    for (const char c : word) {
-        quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    }
-    return quoted + "'";
-}
 
 namespace {
 
@@ -51,6 +49,18 @@ Result<Owner> choose_owner(base::Files& files, const RestoreRequest& request,
     return Owner{user->pw_uid, user->pw_gid, name};
 }
 
+// That the target can be made, or written, is better known before all else (P5).
+Result<> check_writable(base::Files& files, const std::string& target) {
+    const std::string place = TRY(restore::nearest_directory(files, target));
+    if (::faccessat(AT_FDCWD, place.c_str(), W_OK | X_OK, AT_EACCESS) == 0) {
+        return {};
+    }
+    return base::os_failure("writing into '" + place + "' for the target '" + target + "'", errno)
+        .hint(
+            "Make the directory and give it to the user that runs the restore, or name a target "
+            "where that user may write.");
+}
+
 // A later start by hand must find the same repository, configuration and key: the command names
 // them absolutely.
 std::string fetch_command(const World& world, const Installation& installation,
@@ -83,6 +93,35 @@ engine::StartRequest start_request(const RestoreRequest& request, const config::
     return start;
 }
 
+// From here on the same command would be refused: the target is not empty, and nothing is missing
+// in it. A Bug says itself what its target is worth.
+Error with_complete_target(const Error& error, const std::string& target) {
+    if (error.code() == Code::Bug) {
+        return error.clone();
+    }
+    Error whole(error.code(), error.what());
+    for (const std::string& step : error.trail()) {
+        whole = std::move(whole).during(step);
+    }
+    return std::move(whole)
+        .with_os_error(error.os_error())
+        .hint(error.hint() + (error.hint().empty() ? "" : " ") + "What was restored to '" + target +
+              "' is complete: start the server on it, or repeat the restore with --delta, which "
+              "fetches nothing that is right already.");
+}
+
+// A server that is up stays up: whoever stopped the checks may still want it.
+Result<engine::StartReport> finished(engine::StartReport started, const std::string& target) {
+    if (!started.stopped) {
+        return started;
+    }
+    return Error(Code::Cancelled, "the checks of the server (pid " + std::to_string(started.pid) +
+                                      ") on '" + target + "' were stopped on request")
+        .hint("The server is open at " + started.point + " and stays up: psql " +
+              shell_word(started.connection) + ". To do without it: kill -INT " +
+              std::to_string(started.pid));
+}
+
 base::Duration since(base::Clock& clock, std::chrono::steady_clock::time_point began) {
     return std::chrono::duration_cast<base::Duration>(clock.steady() - began);
 }
@@ -113,6 +152,7 @@ Result<RestoreReport> restore(Installation& installation, const RestoreRequest& 
     apply.uid = owner.uid;
     apply.gid = owner.gid;
     TRY(restore::check_target(world.files, apply, report.plan.backup.manifest));
+    TRY(check_writable(world.files, request.target));
     report.planning = since(world.clock, began);
     TRY(watch.planned(report.plan));
     if (request.dry_run) {
@@ -130,8 +170,12 @@ Result<RestoreReport> restore(Installation& installation, const RestoreRequest& 
     if (request.start) {
         began = world.clock.steady();
         watch.starting();
-        report.started = TRY(engine->start(*repository->repository, *keys, report.plan,
-                                           start_request(request, *system, owner), context));
+        auto started = engine->start(*repository->repository, *keys, report.plan,
+                                     start_request(request, *system, owner), context);
+        if (!started) {
+            return with_complete_target(started.error(), request.target);
+        }
+        report.started = TRY(finished(std::move(started).value(), request.target));
         report.starting = since(world.clock, began);
     }
     return report;

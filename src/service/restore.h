@@ -16,7 +16,7 @@ struct RestoreRequest {
     std::string repository;  // empty: the first
     std::string target;      // made absolute by the caller
     engine::RecoveryRequest point;
-    std::string identity;  // empty: the configuration's
+    std::string identity;  // empty: the configuration's; made absolute by the caller
     bool dry_run = false;  // plan and checks only
     bool delta = false;
     bool start = false;
@@ -56,8 +56,5 @@ struct RestoreWatch {
 // before the first byte is written.
 Result<RestoreReport> restore(Installation& installation, const RestoreRequest& request,
                               const RestoreWatch& watch);
-
-// The command that a restored server calls for WAL: this program, quoted for a shell.
-std::string quote_for_shell(const std::string& word);
 
 }  // namespace lifeboat::service

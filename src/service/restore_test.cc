@@ -134,6 +134,71 @@ TEST_F(RestoreTest, AStrangersIdentityFitsNothing) {
     EXPECT_THAT(refused.error().message(), HasSubstr("is a recipient of this repository"));
 }
 
+TEST_F(RestoreTest, RefusesATargetOnAFileSystemThatHoldsNoFiles) {
+    RestoreRequest other = request();
+    other.target = "/proc/restored";
+    const auto refused = run(other);
+    ASSERT_TRUE(fails(refused, Code::Refused));
+    EXPECT_THAT(refused.error().message(), HasSubstr("the file system of '/proc'"));
+}
+
+// Whoever follows a hint to the letter must not take /dev/null away from everybody.
+TEST_F(RestoreTest, WhatIsNoRegularFileIsNoKeyAndItsModeIsNobodysBusiness) {
+    for (const std::string& path : {std::string("/dev/null"), world_.dir.path()}) {
+        RestoreRequest other = request();
+        other.identity = path;
+        const auto refused = run(other);
+        ASSERT_TRUE(fails(refused, Code::InvalidInput)) << path;
+        EXPECT_THAT(refused.error().message(), HasSubstr("'" + path + "' is not a regular file"));
+        EXPECT_THAT(refused.error().hint(), testing::Not(HasSubstr("chmod")));
+    }
+}
+
+TEST_F(RestoreTest, AHostKeyThatIsPassedAsAnIdentityIsCalledOne) {
+    RestoreRequest other = request();
+    other.identity = world_.dir / "state/keys/host.key";
+    const auto refused = run(other);
+    ASSERT_TRUE(fails(refused, Code::InvalidInput));
+    EXPECT_THAT(refused.error().message(), HasSubstr("is a host key, which opens no data"));
+    EXPECT_THAT(refused.error().hint(), HasSubstr("pass one of the recovery keys"));
+}
+
+// No verb can open the repository without it, so none may be named as the way out.
+TEST_F(RestoreTest, ARepositoryWhoseFirstObjectIsRottenSaysHowToWriteItAnew) {
+    const auto whole = world_.objects().get("lifeboat.json");
+    ASSERT_TRUE(ok(whole));
+    const std::string rotten[] = {std::string(base::text(*whole)).substr(0, 20), "{}", "\1\2\3",
+                                  "{\"format\": 1, \"repository\": \"x\"}"};
+    for (const std::string& text : rotten) {
+        ASSERT_TRUE(ok(world_.objects().remove("lifeboat.json")));
+        ASSERT_TRUE(ok(world_.objects().put("lifeboat.json", base::view(text))));
+        const auto failed = run(request());
+        ASSERT_TRUE(fails(failed, Code::Corrupt)) << text;
+        EXPECT_THAT(failed.error().hint(), HasSubstr("{\"format\": 1, \"repository\": \"ID\""));
+        EXPECT_THAT(failed.error().hint(), testing::Not(HasSubstr("repo check")));
+    }
+    // What the hint says is enough.
+    const std::string key = world_.read("keys/recovery-1.key");
+    const std::size_t at = key.find("# repository: ") + 14;
+    const std::size_t age = key.find("age1");
+    const std::string recipient = key.substr(age, key.find('\n', age) - age);
+    ASSERT_TRUE(ok(world_.objects().remove("lifeboat.json")));
+    ASSERT_TRUE(ok(world_.objects().put(
+        "lifeboat.json", base::view("{\"format\": 1, \"repository\": \"" + key.substr(at, 32) +
+                                    "\", \"recipients\": [\"" + recipient + "\"]}"))));
+    EXPECT_TRUE(ok(run(request())));
+}
+
+TEST_F(RestoreTest, TheChmodToTypeIsQuotedWhereItMustBe) {
+    RestoreRequest open = request();
+    open.identity = world_.write("my $key", world_.read("keys/recovery-1.key"), 0644);
+    const auto refused = run(open);
+    ASSERT_TRUE(fails(refused, Code::Refused));
+    EXPECT_EQ(refused.error().hint(), "Type: chmod 600 '" + open.identity + "'");
+    open.identity = world_.write("my.key", world_.read("keys/recovery-1.key"), 0644);
+    EXPECT_EQ(run(open).error().hint(), "Type: chmod 600 " + open.identity);
+}
+
 TEST_F(RestoreTest, StartsWithTheQueriesOfTheConfigurationAndOfTheCommand) {
     world_.append_config("    restore: {validate: [SELECT 1]}\n");
     world_.script.started.reached = true;
@@ -151,18 +216,53 @@ TEST_F(RestoreTest, StartsWithTheQueriesOfTheConfigurationAndOfTheCommand) {
     EXPECT_THAT(said_, testing::ElementsAre("the end", "starting"));
 }
 
+// The same command would be refused now: the target is not empty, and it is complete.
+TEST_F(RestoreTest, AStartThatFailsSaysThatTheTargetIsCompleteAndHowToGoOn) {
+    RestoreRequest start = request();
+    start.start = true;
+
+    struct {
+        base::Error error;
+        std::string before;
+    } cases[] = {
+        {base::Error(Code::Cancelled, "stopped on request"), ""},
+        {base::Error(Code::NoSpace, "the server gave up").hint("Free some space."),
+         "Free some space. "},
+    };
+
+    for (auto& c : cases) {
+        world_.script.start_error = c.error.clone();
+        const auto failed = run(start);
+        ASSERT_TRUE(fails(failed, c.error.code()));
+        EXPECT_EQ(failed.error().hint(),
+                  c.before + "What was restored to '" + start.target +
+                      "' is complete: start the server on it, or repeat the restore with --delta, "
+                      "which fetches nothing that is right already.");
+        start.delta = true;  // as the hint says
+    }
+    world_.script.start_error =
+        base::Error(Code::Bug, "recovery went past the target").hint("Do not use this directory.");
+    EXPECT_EQ(run(start).error().hint(), "Do not use this directory.");
+}
+
+TEST_F(RestoreTest, ChecksThatAreStoppedAreNoFindingAndTheServerThatStaysUpIsNamed) {
+    RestoreRequest start = request();
+    start.start = true;
+    world_.script.started.reached = true;
+    world_.script.started.stopped = true;
+    world_.script.started.pid = 4711;
+    world_.script.started.connection = "host=/restored port=5555";
+    const auto stopped = run(start);
+    ASSERT_TRUE(fails(stopped, Code::Cancelled));
+    EXPECT_THAT(stopped.error().message(), HasSubstr("(pid 4711)"));
+    EXPECT_THAT(stopped.error().hint(), HasSubstr("stays up: psql 'host=/restored port=5555'"));
+    EXPECT_THAT(stopped.error().hint(), HasSubstr("kill -INT 4711"));
+}
+
 TEST_F(RestoreTest, TellsTheServerHowToFetchItsStream) {
     ASSERT_TRUE(ok(run(request())));
     EXPECT_THAT(world_.script.landed.front().fetch_command,
                 testing::StartsWith("'/usr/bin/lifeboat' wal-fetch --config '"));
-}
-
-TEST(QuoteForShell, SurvivesEveryByte) {
-    const std::pair<const char*, const char*> cases[] = {
-        {"", "''"}, {"plain", "'plain'"}, {"a b", "'a b'"}, {"it's", "'it'\\''s'"}, {"$x", "'$x'"}};
-    for (const auto& [word, quoted] : cases) {
-        EXPECT_EQ(quote_for_shell(word), quoted);
-    }
 }
 
 }  // namespace

@@ -50,17 +50,20 @@ std::string joined(const std::string& a, const std::string& b) {
     return a + (a.empty() || b.empty() ? "" : "; ") + b;
 }
 
-// A status that cannot be written must not end a capture; it is logged, and `status` shows it as
-// old.
-void publish(Streaming& all, const std::string& system, const engine::StreamState& state) {
+// A status that cannot be written must not end a capture; it is logged when that begins or the
+// reason changes, and `status` shows it as old. `unwritten` is the last reason.
+void publish(Streaming& all, const std::string& system, const engine::StreamState& state,
+             std::string& unwritten) {
     const std::string text = state_json(state).dump() + "\n";
     const auto written =
         base::write_durably(all.installation.world().files, status_path(all.installation, system),
                             base::view(text), base::Replace::Yes, 0644);
-    if (!written) {
+    const std::string trouble = written ? "" : written.error().message();
+    if (trouble != unwritten && !trouble.empty()) {
         base::log(base::LogLevel::Warn, "writing the stream's status failed",
-                  {{"system", system}, {"error", written.error().message()}});
+                  {{"system", system}, {"error", trouble}});
     }
+    unwritten = trouble;
     all.watch(system, state);
 }
 
@@ -77,9 +80,10 @@ Result<> capture(Streaming& all, const config::System& system, engine::DataEngin
                           {},
                           {},
                           all.drain};
+    std::string unwritten;
     job.report = [&](engine::StreamState state) {
         state.trouble = joined(state.trouble, anchor.state());
-        publish(all, system.name, state);
+        publish(all, system.name, state, unwritten);
     };
     job.need_base = [&](engine::BaseNeed need) { anchor.ask(std::move(need)); };
     const std::string doing = all.drain ? "storing what the spool of '" + system.name + "' holds"

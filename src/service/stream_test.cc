@@ -42,6 +42,21 @@ class StreamTest : public testing::Test {
     std::vector<std::string> seen_;
 };
 
+TEST_F(StreamTest, AStatusThatCannotBeWrittenIsToldOnce) {
+    ASSERT_TRUE(ok(world_.init()));  // then a directory stands where the status belongs
+    ASSERT_TRUE(
+        ok(base::create_directories(base::real_files(), world_.dir / "state/status/main.json/x")));
+    world_.script.states.assign(5, state());
+    testing::internal::CaptureStderr();
+    const auto ended = run();
+    const std::string said = testing::internal::GetCapturedStderr();
+    ASSERT_TRUE(ok(ended));
+    const std::size_t first = said.find("writing the stream's status failed");
+    ASSERT_NE(first, std::string::npos) << said;
+    EXPECT_EQ(said.find("writing the stream's status failed", first + 1), std::string::npos)
+        << said;
+}
+
 TEST_F(StreamTest, LeavesItsStateForStatus) {
     ASSERT_TRUE(ok(world_.init()));
     world_.script.states = {state()};

@@ -53,12 +53,31 @@ std::string size_trouble(const repo::Repository& repository, const repo::ReaderK
     return judge_size(std::span(*sizes).first(sizes->size() - 1), sizes->back());
 }
 
+void count_losses(const repo::CheckReport& report, VerifiedSystem& system) {
+    const std::string prefix = "s/" + system.name + "/";
+    const auto of_system = [&](const std::vector<repo::ObjectFinding>& findings) {
+        return static_cast<std::size_t>(std::count_if(
+            findings.begin(), findings.end(),
+            [&](const repo::ObjectFinding& finding) { return finding.name.starts_with(prefix); }));
+    };
+    system.lost_objects = of_system(report.missing) + of_system(report.damaged);
+    system.unread_objects = of_system(report.unread);
+    for (const repo::StreamCheck& stream : report.streams) {
+        for (const repo::StreamLoss& loss : stream.lost) {
+            const bool lost = loss.kind == repo::StreamLossKind::Hole ||
+                              loss.kind == repo::StreamLossKind::Damaged;
+            system.stream_losses += stream.system == system.name && lost ? 1 : 0;
+        }
+    }
+}
+
 VerifiedSystem look_at(const Installation& installation, const OpenRepository& repository,
                        repo::ReaderKeys* keys, const repo::CheckReport& report,
                        const config::System& configured) {
     VerifiedSystem system;
     system.name = configured.name;
     count_states(report, system);
+    count_losses(report, system);
     auto standing = take_standing(installation, repository, keys, configured);
     if (standing) {
         system.standing = std::move(standing).value();
@@ -69,17 +88,14 @@ VerifiedSystem look_at(const Installation& installation, const OpenRepository& r
     return system;
 }
 
-bool is_missed(const VerifiedSystem& system) {
-    return !system.size_trouble.empty() ||
-           (system.standing && system.standing->verdict() == Verdict::Missed);
+bool is_judged(const Standing& standing) {
+    return standing.rpo.objective || standing.backup_age.objective ||
+           standing.verdict() == Verdict::Missed;
 }
 
-bool is_unknown(const VerifiedSystem& system) {
-    if (!system.standing) {
-        return true;
-    }
-    const bool judged = system.standing->rpo.objective || system.standing->backup_age.objective;
-    return judged && system.standing->verdict() == Verdict::Unknown;
+bool any_in(const std::vector<VerifiedSystem>& systems, SystemState state) {
+    return std::any_of(systems.begin(), systems.end(),
+                       [state](const VerifiedSystem& system) { return system.state() == state; });
 }
 
 }  // namespace
@@ -121,23 +137,65 @@ Result<VerifyReport> verify(Installation& installation, const VerifyRequest& req
     return report;
 }
 
-int VerifyReport::exit_code() const {
-    if (has_loss(check.report)) {
-        return check.exit_code();
+std::string_view name(SystemState state) {
+    switch (state) {
+        case SystemState::Damaged:
+            return "damaged";
+        case SystemState::OddSize:
+            return "odd size";
+        case SystemState::Late:
+            return "late";
+        case SystemState::Unknown:
+            return "unknown";
+        case SystemState::Unjudged:
+            return "unjudged";
+        case SystemState::Ok:
+            break;
     }
-    if (std::any_of(systems.begin(), systems.end(), is_missed)) {
+    return "ok";
+}
+
+SystemState VerifiedSystem::state() const {
+    if (degraded > 0 || lost_objects > 0 || stream_losses > 0) {
+        return SystemState::Damaged;
+    }
+    if (!size_trouble.empty()) {
+        return SystemState::OddSize;
+    }
+    const Verdict verdict = standing ? standing->verdict() : Verdict::Unknown;
+    if (verdict == Verdict::Missed) {
+        return SystemState::Late;
+    }
+    if (unknown > 0 || unread_objects > 0 || !standing) {
+        return SystemState::Unknown;
+    }
+    if (!is_judged(*standing)) {
+        return SystemState::Unjudged;
+    }
+    return verdict == Verdict::Met ? SystemState::Ok : SystemState::Unknown;
+}
+
+int VerifyReport::exit_code() const {
+    const int checked = check.exit_code();
+    if (checked == base::exit_code(Code::Corrupt) || any_in(systems, SystemState::Damaged)) {
+        return base::exit_code(Code::Corrupt);
+    }
+    if (any_in(systems, SystemState::OddSize) || any_in(systems, SystemState::Late)) {
         return base::exit_code(Code::ObjectiveMissed);
     }
-    const bool unknown = std::any_of(systems.begin(), systems.end(), is_unknown);
-    return unknown ? base::exit_code(Code::Partial) : check.exit_code();
+    return any_in(systems, SystemState::Unknown) ? base::exit_code(Code::Partial) : checked;
 }
 
 Json VerifyReport::to_json() const {
     Json list = Json::array();
     for (const VerifiedSystem& system : systems) {
         Json json = Json::object();
-        json.set("system", system.name).set("whole", system.whole);
+        json.set("system", system.name).set("state", name(system.state()));
+        json.set("whole", system.whole);
         json.set("degraded", system.degraded).set("unknown", system.unknown);
+        json.set("lost_objects", system.lost_objects);
+        json.set("unread_objects", system.unread_objects);
+        json.set("stream_losses", system.stream_losses);
         json.set("standing", system.standing ? system.standing->to_json() : Json());
         json.set("trouble", system.trouble).set("size_trouble", system.size_trouble);
         list.push(std::move(json));

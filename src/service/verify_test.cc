@@ -150,6 +150,27 @@ TEST_F(VerifyTest, AMissingPackIsLoss) {
     EXPECT_EQ(report->exit_code(), 1);
 }
 
+// The headline and the exit code are one judgement.
+TEST_F(VerifyTest, AHoleInTheStreamIsDamageOfItsSystem) {
+    take_backup();
+    stream_said(std::chrono::seconds(2));
+    const auto expires = policy::ExpiryDay::parse("20360101");
+    ASSERT_TRUE(ok(expires));
+    for (const repo::StreamRange range : {repo::StreamRange{1, 0, 100}, {1, 200, 300}}) {
+        const repo::StreamName name{repo::StreamObject::Piece, "main", *expires, range};
+        ASSERT_TRUE(ok(world_.objects().put(name.text(), base::view("x"))));
+    }
+    const auto report = run();
+    ASSERT_TRUE(ok(report));
+    const VerifiedSystem& system = report->systems.front();
+    EXPECT_EQ(system.degraded, 0U);
+    EXPECT_EQ(system.stream_losses, 1U);
+    EXPECT_EQ(system.state(), SystemState::Damaged);
+    EXPECT_EQ(report->exit_code(), 1);
+    const base::Json json = report->to_json();
+    EXPECT_EQ(json.find("systems")->items().front().find("state")->as_text(), "damaged");
+}
+
 TEST_F(VerifyTest, RotThatNamesDoNotShowIsFoundInTheData) {
     take_backup();
     stream_said(std::chrono::seconds(2));
@@ -306,6 +327,23 @@ TEST(JudgeSize, TheBandIsHalfToTwiceTheMedian) {
         EXPECT_EQ(!judge_size(c.earlier, c.newest).empty(), c.odd)
             << c.earlier.size() << " " << c.newest;
     }
+}
+
+TEST(VerifiedSystem, ItsStateIsTheWorstOfWhatIsKnown) {
+    VerifiedSystem system;
+    EXPECT_EQ(system.state(), SystemState::Unknown) << "nothing says how it stands";
+    system.standing.emplace();
+    EXPECT_EQ(system.state(), SystemState::Unjudged) << "it has no objective";
+    system.standing->rpo = policy::assess(base::Duration(10), base::Duration(5));
+    EXPECT_EQ(system.state(), SystemState::Ok);
+    system.unread_objects = 1;
+    EXPECT_EQ(system.state(), SystemState::Unknown);
+    system.standing->rpo = policy::assess(base::Duration(10), base::Duration(11));
+    EXPECT_EQ(system.state(), SystemState::Late);
+    system.size_trouble = "it is small";
+    EXPECT_EQ(system.state(), SystemState::OddSize);
+    system.lost_objects = 1;
+    EXPECT_EQ(system.state(), SystemState::Damaged);
 }
 
 TEST(BackupAgeLimit, ComesFromTheStreamOrTheTier) {

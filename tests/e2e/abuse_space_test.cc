@@ -77,6 +77,27 @@ su postgres -s /bin/bash -c "/usr/lib/postgresql/15/bin/pg_ctl stop -w -m fast -
     EXPECT_THAT(cli().read("up.json"), HasSubstr("\"resumed\": true"));
 }
 
+// The tree is complete by then: the same command would be refused.
+TEST_F(AbuseSpace, AReplayWithoutRoomSaysWhatToFreeAndHowToGoOn) {
+    const base::Finished done = within("size=600m", R"sh(
+target=$PWD/small/pg
+"$LB" restore main --quiet --target "$target" --identity recovery-1.key; echo "tree=$?."
+avail=$(df -k --output=avail small | tail -1)
+head -c $(( (avail - 700) * 1024 )) /dev/zero > small/filler
+"$LB" restore main --quiet --target "$target" --identity recovery-1.key --delta --start; echo "full=$?."
+rm small/filler
+"$LB" restore main --quiet --target "$target" --identity recovery-1.key --delta --start >/dev/null; echo "next=$?."
+su postgres -s /bin/bash -c "/usr/lib/postgresql/15/bin/pg_ctl stop -w -m fast -D $target" >/dev/null; echo "stop=$?."
+)sh");
+    EXPECT_EQ(answer(done, "full"), "1.\n") << done.output;
+    EXPECT_THAT(done.output, HasSubstr("No space left on device"));
+    EXPECT_THAT(done.output, HasSubstr("hint: Free some space in '" + cli().path("small/pg")));
+    EXPECT_THAT(done.output, HasSubstr("repeat the restore with --delta"));
+    for (const char* label : {"tree", "next", "stop"}) {
+        EXPECT_EQ(answer(done, label), "0.\n") << label << "\n" << done.output;
+    }
+}
+
 TEST_F(AbuseSpace, ATargetThatIsTooSmallIsRefusedBeforeAByte) {
     const base::Finished done = within("size=1m", R"sh(
 "$LB" restore main --target "$PWD/small/pg" --identity recovery-1.key; echo "full=$?."

@@ -33,7 +33,8 @@ TEST_F(CliRepositories, ThatAreNotThereOrNotOursAreNamedWhateverTheVerb) {
         {repository("empty"), 1, "there is no repository at 'file://", "mount its disk"},
         {repository("headless"), 1, "there is no repository at 'file://", "'lifeboat init'"},
         {repository("newer"), 1, "is of format 99", "Use a newer lifeboat"},
-        {repository("torn"), 1, "reading 'lifeboat.json'", ""},
+        {repository("torn"), 1, "reading 'lifeboat.json'",
+         "back by hand: {\"format\": 1, \"repository\""},
     };
     for (const Wrong& c : cases) {
         const std::string config = cli().variant("elsewhere.yaml", {{repository("repo"), c.url}});
@@ -68,6 +69,7 @@ TEST_F(CliRepositories, KeysThatDoNotFitAreNamedWithTheirFile) {
         {"bare.key", {"no key in the identity file is a recipient of this repository", 1}},
         {"missing.key", {"missing.key", 1}},
         {"empty.key", {"empty.key", 2}},
+        {"state/keys/host.key", {"is a host key, which opens no data", 2}},
     };
     for (const auto& [file, expected] : cases) {
         for (const std::vector<std::string>& verb :

@@ -100,16 +100,65 @@ TEST_F(CliRestores, AUserMayNotWriteIntoAnothersTargetNorForAnother) {
     cli().shell(
         "mkdir -p -m 755 others && mkdir -p -m 777 open && cp -r state/keys open/ && "
         "sed \"s#$PWD/state#$PWD/open#\" lifeboat.yaml > open/lifeboat.yaml && "
-        "cp recovery-1.key open/ && chmod -R a+rX repo && chown -R nobody open");
+        "cp recovery-1.key open/ && chmod -R a+rX repo && chown -R nobody open && "
+        "ln -s nowhere/deep open/dangling");
     const std::string lb = std::string(LB_PROGRAM) + " --config " +
                            cli().path("open/lifeboat.yaml") + " restore main --identity " +
                            cli().path("open/recovery-1.key");
     expect_refusal(as("nobody", lb + " --target " + cli().path("others")), 4,
                    "belongs to another user (uid 0)", "as its owner or as root");
+    expect_refusal(as("nobody", lb + " --dry-run --target " + cli().path("others/deep/er")), 1,
+                   "writing into '" + cli().path("others") + "' for the target '",
+                   "where that user may write");
+    expect_refusal(as("nobody", lb + " --dry-run --target " + cli().path("open/dangling")), 4,
+                   "/open/dangling' is a symbolic link to nothing", "another target");
     expect_refusal(as("nobody", lb + " --owner postgres --target " + cli().path("open/new")), 1,
                    "only root can restore for another user ('postgres')",
                    "as root or as that user");
     EXPECT_NE(::access(cli().path("open/new").c_str(), F_OK), 0);
+}
+
+// As the README types it: relative paths, and the server started by hand, from wherever.
+TEST_F(CliRestores, AServerThatIsStartedLaterFindsItsKeyWhereverThatWasTyped) {
+    cli().shell(
+        "mkdir -p theirs && cp -r state/keys recovery-1.key theirs/ && "
+        "sed \"s#$PWD/state#$PWD/theirs#\" lifeboat.yaml > theirs/lifeboat.yaml && "
+        "chmod -R a+rX repo && chown -R postgres theirs");
+    const base::Finished done =
+        as("postgres", "cd theirs && " + std::string(LB_PROGRAM) +
+                           " restore main --target later --identity recovery-1.key");
+    ASSERT_EQ(done.exit_status, 0) << done.output;
+    const std::string target = cli().path("theirs/later");
+    cluster().tool("pg_ctl",
+                   {"start", "-w", "-D", target, "-l", target + "/server.log", "-o",
+                    "-p 5998 -c listen_addresses= -k " + target},
+                   postgres::MayFail::Yes);
+    EXPECT_EQ(cluster().tool("psql", {"-X", "-At", "-h", target, "-p", "5998", "-d", "postgres",
+                                      "-c", "SELECT count(*) FROM prospects"}),
+              "5000\n")
+        << cli().read("theirs/later/server.log");
+    cluster().tool("pg_ctl", {"stop", "-w", "-m", "fast", "-D", target}, postgres::MayFail::Yes);
+}
+
+// The server is up by then, and stays: its word is not a finding, and its pid is named.
+TEST_F(CliRestores, ChecksThatAreStoppedLeaveTheServerUpAndSayItsPid) {
+    const base::Finished done = cli().shell(R"sh(
+target=$PWD/checked
+"$LB" restore main --target "$target" --identity recovery-1.key --start --port 5997 --validate 'SELECT pg_sleep(60)' & verb=$!
+for i in $(seq 600); do
+    psql -h "$target" -p 5997 -d postgres -Atc "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'" 2>/dev/null | grep -q . && break
+    sleep 0.1
+done
+kill -INT $verb; wait $verb; echo "end=$?."
+echo "pid=$(head -1 checked/postmaster.pid)."
+)sh");
+    EXPECT_THAT(done.output, HasSubstr("end=1.")) << done.output;
+    const std::size_t at = done.output.find("\npid=") + 5;
+    const std::string pid = done.output.substr(at, done.output.find('.', at) - at);
+    EXPECT_THAT(done.output, HasSubstr("lifeboat: the checks of the server (pid " + pid + ")"));
+    EXPECT_THAT(done.output, HasSubstr("and stays up: psql "));
+    EXPECT_THAT(done.output, testing::Not(HasSubstr("finding")));
+    cluster().tool("pg_ctl", {"stop", "-w", "-m", "fast", "-D", cli().path("checked")});
 }
 
 TEST_F(CliRestores, AnInterruptedRestoreOfAnotherBackupIsNotMixedWithThisOne) {

@@ -91,6 +91,15 @@ TEST_F(CliServers, ThatRefuseAreAnsweredWithWhatToChange) {
     cluster().sql("SELECT pg_reload_conf()");
 }
 
+// Waiting cures no port that is none.
+TEST_F(CliServers, APortThatIsNoneIsUsageWhateverTheVerb) {
+    const std::string config = cli().variant("port.yaml", {{"port=5432", "port=99999999"}});
+    for (const char* verb : {"backup", "stream"}) {
+        expect_refusal(cli().shell("timeout 20 \"$LB\" --quiet --config " + config + " " + verb), 2,
+                       "invalid port number", "Correct 'port'");
+    }
+}
+
 TEST_F(CliServers, AStreamWaitsForAServerThatRefusesAndSaysSoOnce) {
     const std::string config = cli().variant("waiting.yaml", {{"port=5432", "port=5999"}});
     const base::Finished done =

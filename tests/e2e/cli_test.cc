@@ -112,6 +112,17 @@ TEST(CliBadInput, EachIsAnsweredWithACodeAMessageAndAHint) {
     EXPECT_EQ(::access(target.c_str(), F_OK), -1) << "a refused restore wrote something";
 }
 
+TEST(CliBadInput, WalFetchExplainsItselfToAPersonAndIsNoSuccessWithoutAFile) {
+    Cli cli;
+    const base::Finished help = cli.run({"wal-fetch", "--help"});
+    EXPECT_EQ(help.exit_status, 0);
+    EXPECT_THAT(help.output, HasSubstr("Usage: lifeboat wal-fetch "));
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"wal-fetch"}, {"wal-fetch", "main"}}) {
+        EXPECT_GT(cli.run(words).exit_status, 125);
+    }
+}
+
 TEST(CliBadInput, WordsThatCouldNotBeWrittenAreNoSuccess) {
     base::Command shell;
     shell.argv = {"/bin/sh", "-c", std::string(LB_PROGRAM) + " --version > /dev/full"};

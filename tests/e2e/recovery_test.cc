@@ -6,6 +6,7 @@
 
 #include "base/process.h"
 #include "postgres/pg_control.h"
+#include "postgres/recovery_landing.h"
 #include "postgres/recovery_plan.h"
 #include "postgres/recovery_windows.h"
 #include "postgres/wal_feeder.h"
@@ -181,6 +182,16 @@ TEST_F(RecoveryTest, PostgreSqlItselfVerifiesWhatLanded) {
     ASSERT_TRUE(ok(restored.start()));
     EXPECT_EQ(restored.ask("SELECT n FROM elsewhere"), "42") << "the tablespace followed";
     EXPECT_FALSE(restored.exists("pg_wal/lifeboat.feed")) << "the feeder takes its directory away";
+}
+
+TEST_F(RecoveryTest, ALandingAsksForRoomForTheWalThatItsRecoveryKeepsReady) {
+    Restored restored(world(), "restored");
+    ASSERT_TRUE(ok(restored.plan(engine::Latest{})));
+    const auto landing = postgres::recovery_landing(
+        *restored.recovery,
+        {restored.directory, {{world().directory("space"), restored.directory + ".space"}}, "x"});
+    ASSERT_TRUE(ok(landing));
+    EXPECT_GE(landing->recovery_bytes, 2 * base::kMiB);
 }
 
 TEST_F(RecoveryTest, T9_ATablespaceNeverLandsOnTheOriginal) {

@@ -145,6 +145,9 @@ class ScriptedEngine final : public engine::DataEngine {
                                       const engine::StartRequest& request,
                                       const engine::Context&) override {
         script_.starts.push_back(request);
+        if (script_.start_error) {
+            return script_.start_error->clone();
+        }
         return script_.started;
     }
 

@@ -36,6 +36,7 @@ struct EngineScript {
     std::function<void()> during_backup;            // in whichever thread takes it
     std::optional<base::Error> stream_error;        // after that; nothing: it ends in good order
     engine::StartReport started;
+    std::optional<base::Error> start_error;  // nothing: it starts
 
     std::atomic<int> backups = 0;
     std::vector<std::string> parents;  // of the backups that were taken; "" for none

@@ -57,7 +57,9 @@ Error Problems::error() && {
         std::ranges::find(problems_, Code::Refused, &Problem::code) != problems_.end();
     const Code code = refused ? Code::Refused : Code::InvalidInput;
     if (problems_.size() == 1) {
-        return Error(code, line_of(problems_.front())).hint(problems_.front().hint);
+        return Error(code, line_of(problems_.front()))
+            .hint(problems_.front().hint)
+            .hint("Edit the file at that line.");
     }
     std::string text = std::to_string(problems_.size()) + " problems";
     for (const Problem& problem : problems_) {
@@ -67,7 +69,7 @@ Error Problems::error() && {
         }
         text += "\n  " + line_of(problem) + (problem.hint.empty() ? "" : "\n      " + problem.hint);
     }
-    return Error(code, std::move(text));
+    return Error(code, std::move(text)).hint("Edit the file at those lines.");
 }
 
 }  // namespace lifeboat::config
