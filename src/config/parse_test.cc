@@ -50,7 +50,7 @@ TEST(Parse, FillsInDefaults) {
     ASSERT_EQ(config.systems.size(), 1U);
     const System& system = config.systems[0];
     EXPECT_EQ(system.data_directory.kind, DataDirectory::Kind::Auto);
-    EXPECT_EQ(system.backup, (Backup{days(30), days(28), 2, 1, ""}));
+    EXPECT_EQ(system.backup, (Backup{days(30), days(28), 2, 2, ""}));
     EXPECT_EQ(system.stream, (Stream{true, "lifeboat_main_db", "/var/lib/lifeboat/spool/main-db",
                                      8 * base::kGiB, 500ms, Acknowledge::Repository, days(7)}));
     EXPECT_EQ(system.restore, (Restore{{}, "postgres", std::nullopt}));
