@@ -168,7 +168,7 @@ TEST(FingerprintPatches, TellEveryGenerationExactly) {
         Prints now = prints(200 + random() % 200);
         FingerprintList list = list_of(now);
         FingerprintPatch patch = patch_of(now);
-        for (int generation = 0; generation < 30; ++generation) {
+        for (std::uint64_t generation = 0; generation < 30; ++generation) {
             const Prints before = now;
             now.resize(
                 now.size() + random() % 20 - std::min<std::size_t>(random() % 20, now.size()),

@@ -272,8 +272,11 @@ void PropertyWorld::configure_by_hand(const std::string& directory) {
 
 void PropertyWorld::start_by_hand(const std::string& directory) {
     running_.push_back(directory);
-    cluster_.tool("pg_ctl", {"start", "-w", "-t", "90", "-D", cluster_.inside(directory), "-l",
-                             cluster_.inside(directory + ".log")});
+    // The server's restore_command is the program, which looks for its libraries as install() left
+    // them.
+    cluster_.run({"/usr/bin/env", "LD_LIBRARY_PATH=" + cluster_.inside("lib"),
+                  server_.program("pg_ctl"), "start", "-w", "-t", "90", "-D",
+                  cluster_.inside(directory), "-l", cluster_.inside(directory + ".log")});
 }
 
 PropertyWorld::Running PropertyWorld::start_standby(const std::string& directory) {
