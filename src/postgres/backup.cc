@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "postgres/backup_branch.h"
 #include "postgres/internal/backup_source.h"
+#include "postgres/newest_backup.h"
 #include "postgres/pg_control.h"
 #include "postgres/slots.h"
 #include "postgres/tablespace_proof.h"
@@ -58,33 +60,20 @@ BackupDetails details_of(const ServerFacts& facts) {
     return d;
 }
 
-std::string cluster_words(std::uint64_t identifier, int major) {
-    return "cluster " + std::to_string(identifier) + " (PostgreSQL " + std::to_string(major) + ")";
-}
-
 // T18. A connection that leads elsewhere by mistake would make the wrong database the newest state
-// of this system. Returns what the newest backup
-// tells of its server.
+// of this system. Returns what the newest backup tells of its server.
 Result<std::optional<BackupDetails>> refuse_foreign_parent(const engine::BackupJob& job,
                                                            const ServerFacts& facts) {
     if (!job.parent) {
         return std::optional<BackupDetails>();
     }
-    const repo::Manifest& newest = job.parent->manifest;
-    const BackupDetails details = TRY(
-        BackupDetails::from_json(newest.details).during("reading backup '" + newest.backup + "'"));
-    const bool same =
-        details.system_identifier == facts.system_identifier && details.major() == facts.major();
-    if (!same) {
-        return Error(Code::Conflict,
-                     "the newest backup of this system, '" + newest.backup + "', is of " +
-                         cluster_words(details.system_identifier, details.major()) +
-                         "; the server is " + cluster_words(facts.system_identifier, facts.major()))
-            .hint(
-                "Correct 'connection', or give this server a system of its own in lifeboat.yaml: "
-                "after an upgrade to a new major version too.");
-    }
-    return std::optional(details);
+    const repo::Manifest& manifest = job.parent->manifest;
+    NewestBackup newest;
+    newest.id = manifest.backup;
+    newest.details = TRY(
+        BackupDetails::from_json(manifest.details).during("reading backup '" + newest.id + "'"));
+    TRY(check_backup_cluster(newest, facts.system_identifier, facts.major()));
+    return std::optional(std::move(newest.details));
 }
 
 Result<> check_same_cluster(base::Files& files, base::Clock& clock, const std::string& directory,

@@ -170,6 +170,16 @@ TEST_F(CliServers, AnotherClusterIsNotStoredUnderThisSystemsName) {
             expect_refusal(cli().run({"--config", config, "backup", how}), 1,
                            "; the server is cluster ", "give this server a system of its own");
         }
+        // Nor is its WAL, although there is no stream yet that could tell whose it is.
+        expect_refusal(cli().shell("timeout 30 \"$LB\" --quiet --config " + config + " stream"), 1,
+                       "; the server is cluster ", "give this server a system of its own");
+        EXPECT_EQ(other.list("data/pg_replslot").size(), 0U);
+        const std::string segment =
+            other.run({"/bin/sh", "-c", "cd \"$0\" && ls | grep -m 1 -E '^[0-9A-F]{24}$'",
+                       other.inside("data/pg_wal")});
+        expect_refusal(cli().run({"--config", config, "wal-push", "main",
+                                  other.host("data/pg_wal/" + segment.substr(0, 24))}),
+                       1, "; the server is cluster ", "give this server a system of its own");
     }
     EXPECT_EQ(backups(), before);
 }
