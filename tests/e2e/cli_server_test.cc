@@ -184,6 +184,26 @@ TEST_F(CliServers, AnotherClusterIsNotStoredUnderThisSystemsName) {
     EXPECT_EQ(backups(), before);
 }
 
+// What was written before the backup, since the last checkpoint, is none of its business.
+TEST_F(CliServers, T17_ABackupNeedsNoMoreWalThanItWrites) {
+    cluster().sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
+    cluster().sql("SELECT pg_reload_conf()");
+    const std::size_t before = backups();
+    const std::string wire =
+        cli().variant("wire.yaml", {{"# data_directory: auto", "data_directory: none"}});
+    for (const std::string& config : {cli().path("lifeboat.yaml"), wire}) {
+        cluster().script({"CHECKPOINT", "SELECT pg_switch_wal()",
+                          "CREATE TABLE bulk AS SELECT repeat(md5(i::text), 30) AS filler FROM "
+                          "generate_series(1, 8000) i",
+                          "DROP TABLE bulk"});
+        const base::Finished done = cli().run({"--config", config, "backup", "--quiet"});
+        EXPECT_EQ(done.exit_status, 0) << done.output;
+    }
+    EXPECT_EQ(backups(), before + 2);
+    cluster().sql("ALTER SYSTEM RESET max_slot_wal_keep_size");
+    cluster().sql("SELECT pg_reload_conf()");
+}
+
 TEST_F(CliServers, TwoBackupsAtOnceAreOneTooMany) {
     const base::Fd lock(::open(cli().path("state/locks/main.backup").c_str(), O_RDWR | O_CLOEXEC));
     ASSERT_TRUE(lock.is_open());
