@@ -329,6 +329,34 @@ TEST_F(Receiver, T18_ASpoolOfAnotherClusterThanTheNewestBackupIsOfIsNotStored) {
     EXPECT_TRUE(world_.names("s/prod/wal/").empty());
 }
 
+// The slot was lost, and somebody took a backup before capture went on.
+TEST_F(Receiver, T17_WhatLiesBetweenTheStreamAndABackupByHandIsARecordedGap) {
+    const Lsn behind = kStart + 3 * kMiB;
+    store(world_.keys.host, kStart.value, kStart, 1000);
+    back_up(behind + 500);
+    ScriptedPrimary primary(
+        [&, step = 0](const Said& said) mutable -> std::string {
+            if (step == 0) {
+                ++step;
+                return primary.data(1000, world_.clock.now());
+            }
+            if (step == 1 && said.flushed == behind + 1000) {
+                ++step;
+                stop_.request();
+            }
+            return "";
+        },
+        behind);
+    ASSERT_TRUE(ok(run(primary, 1h)));
+    const auto catalog = repo::StreamCatalog::load(*world_.repository, "prod");
+    ASSERT_TRUE(ok(catalog));
+    const repo::StreamRange gap{1, kStart.value + 1000, behind.value};
+    EXPECT_EQ(catalog->gaps(), std::vector<repo::StreamRange>{gap});
+    EXPECT_EQ(catalog->covered_to(1, behind.value), behind.value + 1000);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    EXPECT_EQ(state_.gaps, 1U);
+}
+
 // A server that is two hours ahead stamps all it sends with its clock: nothing of these two hours
 // is covered until the rest has come.
 TEST_F(Receiver, T23_WhatIsSentLateDoesNotCoverTheTimeOfSending) {
