@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "postgres/backup_branch.h"
 #include "postgres/internal/backup_source.h"
+#include "postgres/newest_backup.h"
 #include "postgres/pg_control.h"
 #include "postgres/slots.h"
 #include "postgres/tablespace_proof.h"
@@ -58,33 +60,20 @@ BackupDetails details_of(const ServerFacts& facts) {
     return d;
 }
 
-std::string cluster_words(std::uint64_t identifier, int major) {
-    return "cluster " + std::to_string(identifier) + " (PostgreSQL " + std::to_string(major) + ")";
-}
-
 // T18. A connection that leads elsewhere by mistake would make the wrong database the newest state
-// of this system. Returns what the newest backup
-// tells of its server.
+// of this system. Returns what the newest backup tells of its server.
 Result<std::optional<BackupDetails>> refuse_foreign_parent(const engine::BackupJob& job,
                                                            const ServerFacts& facts) {
     if (!job.parent) {
         return std::optional<BackupDetails>();
     }
-    const repo::Manifest& newest = job.parent->manifest;
-    const BackupDetails details = TRY(
-        BackupDetails::from_json(newest.details).during("reading backup '" + newest.backup + "'"));
-    const bool same =
-        details.system_identifier == facts.system_identifier && details.major() == facts.major();
-    if (!same) {
-        return Error(Code::Conflict,
-                     "the newest backup of this system, '" + newest.backup + "', is of " +
-                         cluster_words(details.system_identifier, details.major()) +
-                         "; the server is " + cluster_words(facts.system_identifier, facts.major()))
-            .hint(
-                "Correct 'connection', or give this server a system of its own in lifeboat.yaml: "
-                "after an upgrade to a new major version too.");
-    }
-    return std::optional(details);
+    const repo::Manifest& manifest = job.parent->manifest;
+    NewestBackup newest;
+    newest.id = manifest.backup;
+    newest.details = TRY(
+        BackupDetails::from_json(manifest.details).during("reading backup '" + newest.id + "'"));
+    TRY(check_backup_cluster(newest, facts.system_identifier, facts.major()));
+    return std::optional(std::move(newest.details));
 }
 
 Result<> check_same_cluster(base::Files& files, base::Clock& clock, const std::string& directory,
@@ -99,44 +88,41 @@ Result<> check_same_cluster(base::Files& files, base::Clock& clock, const std::s
     return {};
 }
 
+std::string new_slot_name(base::Random& random) {
+    return "lifeboat_" + base::hex(repo::random_id(random));
+}
+
 // Standbys, retired primaries and clones have the same system identifier, and often the same path,
 // as the server that answers. What tells them apart is a slot that we make on the server: its
-// directory appears in the server's own files, and in no other copy of them.
-class Locality {
-  public:
-    Locality(Connection& session, base::Random& random)
-        : session_(session), name_("lifeboat_" + base::hex(repo::random_id(random))) {}
-
-    // Conflict when `directory` is another server's.
-    Result<> check(base::Files& files, const std::string& directory) {
-        TRY(create_slot(session_, name_, SlotLife::Temporary)
-                .during("making a slot, which shows whose the data directory is"));
-        const bool ours =
-            TRY(base::exists(files, base::join(base::join(directory, "pg_replslot"), name_)));
-        if (!ours) {
-            TRY(drop_slot(session_, name_));
-            return Error(Code::Conflict, "'" + directory +
-                                             "' belongs to another server of this cluster than "
-                                             "the one that answers")
-                .hint(
-                    "Correct 'connection' so that it leads to the server of that directory, or "
-                    "set 'data_directory: none' to copy over the wire.");
-        }
-        return {};
+// directory appears in the server's own files, and in no other copy of them. Conflict when
+// `directory` is another server's.
+Result<> prove_locality(Connection& session, const engine::Context& context,
+                        const std::string& directory) {
+    const std::string mark = new_slot_name(context.random);
+    TRY(create_slot(session, mark, SlotLife::Mark)
+            .during("making a slot, which shows whose the data directory is"));
+    auto there =
+        base::exists(context.files, base::join(base::join(directory, "pg_replslot"), mark));
+    TRY(drop_slot(session, mark));
+    const bool ours = TRY(std::move(there));
+    if (!ours) {
+        return Error(Code::Conflict, "'" + directory +
+                                         "' belongs to another server of this cluster than "
+                                         "the one that answers")
+            .hint(
+                "Correct 'connection' so that it leads to the server of that directory, or "
+                "set 'data_directory: none' to copy over the wire.");
     }
-
-  private:
-    Connection& session_;
-    const std::string name_;
-};
+    return {};
+}
 
 enum class Reader { Directory, Wire };
 
 // Reads the files where they are this server's and readable; asks the server otherwise, unless the
 // configuration insists.
 Result<Reader> choose_reader(const PostgresConfig& config, const engine::Context& context,
-                             const ServerFacts& facts, Connection& session, Locality& locality,
-                             BackupDetails& details, std::vector<std::string>& notes) {
+                             const ServerFacts& facts, Connection& session, BackupDetails& details,
+                             std::vector<std::string>& notes) {
     if (config.read == PostgresConfig::Read::Wire) {
         return Reader::Wire;
     }
@@ -150,7 +136,7 @@ Result<Reader> choose_reader(const PostgresConfig& config, const engine::Context
         readable = check_same_cluster(context.files, context.clock, details.data_directory, facts);
     }
     if (readable) {
-        readable = locality.check(context.files, details.data_directory);
+        readable = prove_locality(session, context, details.data_directory);
     }
     if (readable) {
         readable = prove_tablespaces(session, context.files, details.data_directory,
@@ -227,6 +213,12 @@ Result<base::Timestamp> server_clock(Connection& session) {
 
 }  // namespace
 
+Result<std::string> hold_wal(Connection& session, base::Random& random) {
+    std::string slot = new_slot_name(random);
+    TRY(create_slot(session, slot, SlotLife::Temporary).during("reserving WAL for the backup"));
+    return slot;
+}
+
 Result<repo::Manifest> take_backup(const PostgresConfig& config, engine::BackupJob& job,
                                    const engine::Context& context) {
     const ConnectOptions options{config.connection, config.password, "lifeboat backup",
@@ -239,9 +231,7 @@ Result<repo::Manifest> take_backup(const PostgresConfig& config, engine::BackupJ
     if (job.full) {
         job.parent.reset();
     }
-    Locality locality(session, context.random);
-    const Reader reader =
-        TRY(choose_reader(config, context, facts, session, locality, details, job.notes));
+    const Reader reader = TRY(choose_reader(config, context, facts, session, details, job.notes));
     const std::unique_ptr<repo::MapIndex> previous = TRY(open_previous(job));
     const auto capture = TRY(repo::Capture::begin(
         job.repository, job.host, capture_request(job, config, context, previous.get()),

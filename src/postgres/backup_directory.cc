@@ -7,11 +7,10 @@
 
 // Reading a live cluster from its files. Order is everything (T1-T4, T10, T19):
 //
-//   (temporary slot) -> pg_backup_start -> list -> copy in parallel -> pg_control, untorn ->
+//   pg_backup_start -> (temporary slot) -> list -> copy in parallel -> pg_control, untorn ->
 //   pg_backup_stop -> WAL from start to stop
 //
-// The slot, which showed that these files are the server's own, keeps that WAL on the server until
-// we have it, whatever max_wal_size says.
+// The slot keeps that WAL on the server until we have it, whatever max_wal_size says.
 
 namespace lifeboat::postgres {
 
@@ -115,6 +114,7 @@ Result<> read_directory(BackupRun& run) {
     run.details.start = start.lsn;
     run.details.timeline = start.timeline;
     run.details.from_standby = start.from_standby;
+    TRY(hold_wal(run.session, run.context.random));
 
     DirectoryRules rules;
     rules.version_directory = run.details.version_directory;

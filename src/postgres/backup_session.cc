@@ -5,6 +5,8 @@
 #include <charconv>
 #include <utility>
 
+#include "postgres/slots.h"
+
 namespace lifeboat::postgres {
 
 namespace {
@@ -31,7 +33,7 @@ Dialect dialect_of(int server_version) {
 Error explain(Error error, const Dialect& dialect) {
     return error.code() == Code::Denied
                ? std::move(error).hint("Run as a superuser: " + dialect.grants + ".")
-               : std::move(error);
+               : explain_ended_session(std::move(error));
 }
 
 Error corrupt_label(const char* what) {
@@ -177,8 +179,8 @@ Result<BackupStop> stop_backup(Connection& connection, const BackupStart& start,
 Result<> check_backup(Connection& connection, const BackupStart& start) {
     Result<bool> recovery = is_in_recovery(connection).during("looking after the backup's session");
     if (!recovery.has_value()) {
-        return std::move(recovery).error().hint(
-            "The server ended the backup with its session; take the backup again.");
+        return explain_ended_session(std::move(recovery).error())
+            .hint("The server ended the backup with its session; take the backup again.");
     }
     if (start.from_standby && !*recovery) {
         return promoted();

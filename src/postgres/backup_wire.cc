@@ -11,7 +11,7 @@
 // Reading a cluster through its server: one BASE_BACKUP stream, whose files this thread cuts into
 // chunks while lanes fingerprint, compress and seal them. The server excludes what must be excluded
 // and verifies page checksums; the WAL from start to stop comes over a second stream, which a
-// temporary slot holds on the server meanwhile.
+// temporary slot holds on the server meanwhile (hold_wal).
 
 namespace lifeboat::postgres {
 
@@ -208,8 +208,12 @@ Result<> copy_wal(BackupRun& run, Connection& session, const std::string& slot) 
     const SegmentSize size = run.facts.wal_segment;
     const std::uint64_t first = size.number_at(run.details.start);
     const std::uint64_t last = size.number_before(run.details.stop);
-    auto stream =
-        TRY(ReplicationStream::start(session, {size.start_of(first), run.details.timeline, slot}));
+    auto started =
+        ReplicationStream::start(session, {size.start_of(first), run.details.timeline, slot});
+    if (!started) {
+        return explain_ended_session(std::move(started).error());
+    }
+    auto stream = std::move(started).value();
     BackupWal wal(run.details);
     Bytes segment;
     for (std::uint64_t number = first; number <= last; ++number) {
@@ -246,15 +250,12 @@ Result<> copy_wal(BackupRun& run, Connection& session, const std::string& slot) 
 
 Result<> read_wire(BackupRun& run) {
     Connection wal = TRY(Connection::open(replication_options(run.config), run.context.stop));
-    const std::string slot =
-        "lifeboat_backup_" +
-        base::hex(base::view(run.capture.backup_id().substr(run.capture.backup_id().size() - 4)));
-    TRY(create_slot(wal, slot, SlotLife::Temporary).during("reserving WAL for the backup"));
     Connection session = TRY(Connection::open(replication_options(run.config), run.context.stop));
     BaseBackupOptions options;
     options.label = "lifeboat " + run.capture.backup_id();
     options.estimate_sizes = true;
     auto stream = TRY(BaseBackupStream::start(session, options, kCheckpointLimit));
+    const std::string slot = TRY(hold_wal(wal, run.context.random));
     BaseBackupFiles files(std::move(stream));
     run.details.start = files.begun().lsn;
     run.details.timeline = files.begun().timeline;

@@ -6,11 +6,14 @@
 #include <array>
 #include <utility>
 
+#include "postgres/server_error.h"
+
 namespace lifeboat::postgres {
 
 namespace {
 
 constexpr std::size_t kMaxName = 63;
+constexpr std::string_view kAdminShutdown = "57P01";
 
 struct WalName {
     std::string_view text;
@@ -75,13 +78,14 @@ Result<> check_slot_name(std::string_view name) {
 
 Result<> create_slot(Connection& connection, const std::string& name, SlotLife life) {
     TRY(check_slot_name(name));
-    const bool temporary = life == SlotLife::Temporary;
-    const std::string command = connection.kind() == SessionKind::PhysicalReplication
-                                    ? "CREATE_REPLICATION_SLOT " + quote_identifier(name) +
-                                          (temporary ? " TEMPORARY" : "") + " PHYSICAL RESERVE_WAL"
-                                    : "SELECT pg_create_physical_replication_slot(" +
-                                          quote_literal(name) + ", true, " +
-                                          (temporary ? "true" : "false") + ")";
+    const bool temporary = life != SlotLife::Permanent;
+    const bool reserves = life != SlotLife::Mark;
+    const std::string command =
+        connection.kind() == SessionKind::PhysicalReplication
+            ? "CREATE_REPLICATION_SLOT " + quote_identifier(name) +
+                  (temporary ? " TEMPORARY" : "") + " PHYSICAL" + (reserves ? " RESERVE_WAL" : "")
+            : "SELECT pg_create_physical_replication_slot(" + quote_literal(name) +
+                  (reserves ? ", true, " : ", false, ") + (temporary ? "true" : "false") + ")";
     Result<QueryResult> made = connection.query(command).during("creating slot '" + name + "'");
     if (!made.has_value()) {
         return full_house(std::move(made).error());
@@ -97,6 +101,16 @@ Result<> drop_slot(Connection& connection, const std::string& name) {
             : "SELECT pg_drop_replication_slot(" + quote_literal(name) + ")";
     TRY(connection.query(command).during("dropping slot '" + name + "'"));
     return {};
+}
+
+Error explain_ended_session(Error error) {
+    if (sqlstate_of(error.message()) != kAdminShutdown) {
+        return error;
+    }
+    return std::move(error).hint(
+        "If nobody stopped the server or ended the session, max_slot_wal_keep_size is too small: "
+        "the server ends a session whose slot needs more WAL than that. Raise it beyond what is "
+        "written during a backup, and take the backup again.");
 }
 
 Result<std::optional<SlotState>> read_slot(Connection& connection, const std::string& name) {

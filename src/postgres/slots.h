@@ -16,6 +16,7 @@ namespace lifeboat::postgres {
 enum class SlotLife {
     Permanent,
     Temporary,  // gone with the session that made it, and usable by that session only
+    Mark,       // as Temporary, and keeps no WAL: shows whose the slots of a directory are
 };
 
 // How far a slot's WAL is from being removed.
@@ -45,13 +46,17 @@ std::string_view name(SlotWal wal);
 // Lower case letters, digits and underscores, 1 to 63 of them; InvalidInput.
 Result<> check_slot_name(std::string_view name);
 
-// Reserves WAL from now on. A temporary slot for a stream must be made on the stream's own
-// PhysicalReplication session. Conflict when the name is taken; Refused when max_replication_slots
-// is reached.
+// Reserves WAL from the last checkpoint on, unless it is a mark. A server with
+// max_slot_wal_keep_size ends the session that uses a slot which needs more than that. A temporary
+// slot for a stream must be made on the stream's own PhysicalReplication session. Conflict when the
+// name is taken; Refused when max_replication_slots is reached.
 Result<> create_slot(Connection& connection, const std::string& name, SlotLife life);
 
 // NotFound when it does not exist; Conflict while someone uses it.
 Result<> drop_slot(Connection& connection, const std::string& name);
+
+// `error` of a session that a slot may have ended: says which setting allows more.
+Error explain_ended_session(Error error);
 
 // Nothing when it does not exist. `connection` is an Sql session.
 Result<std::optional<SlotState>> read_slot(Connection& connection, const std::string& name);

@@ -30,16 +30,20 @@ struct Case {
     const char* command;
 };
 
-TEST(CreateSlot, T17_ReservesWalAtOnce) {
+TEST(CreateSlot, T17_ReservesWalAtOnceUnlessItIsAMark) {
     const Case table[] = {
         {SessionKind::Sql, SlotLife::Permanent,
          "SELECT pg_create_physical_replication_slot('boat', true, false)"},
         {SessionKind::Sql, SlotLife::Temporary,
          "SELECT pg_create_physical_replication_slot('boat', true, true)"},
+        {SessionKind::Sql, SlotLife::Mark,
+         "SELECT pg_create_physical_replication_slot('boat', false, true)"},
         {SessionKind::PhysicalReplication, SlotLife::Permanent,
          "CREATE_REPLICATION_SLOT \"boat\" PHYSICAL RESERVE_WAL"},
         {SessionKind::PhysicalReplication, SlotLife::Temporary,
          "CREATE_REPLICATION_SLOT \"boat\" TEMPORARY PHYSICAL RESERVE_WAL"},
+        {SessionKind::PhysicalReplication, SlotLife::Mark,
+         "CREATE_REPLICATION_SLOT \"boat\" TEMPORARY PHYSICAL"},
     };
     for (const Case& c : table) {
         std::string asked;
@@ -56,6 +60,13 @@ TEST(CreateSlot, T17_ReservesWalAtOnce) {
         EXPECT_TRUE(ok(create_slot(*connection, "boat", c.life)));
         EXPECT_EQ(asked, c.command);
     }
+}
+
+TEST(ExplainEndedSession, T17_NamesTheSettingThatBoundsSlots) {
+    const Error ended = explain_ended_session(
+        Error(Code::Unavailable, "server: terminating connection (SQLSTATE 57P01)"));
+    EXPECT_NE(ended.hint().find("max_slot_wal_keep_size"), std::string::npos);
+    EXPECT_EQ(explain_ended_session(Error(Code::Unavailable, "gone (SQLSTATE 57P02)")).hint(), "");
 }
 
 TEST(CreateSlot, SaysHowToMakeRoomForMore) {

@@ -77,7 +77,7 @@ Result<PushedFile> open_pushed(base::Files& files, const std::string& path) {
     return pushed;
 }
 
-// T18. Once it is known that the repository's stream is this cluster's, a file beside the spool
+// T18. Once it is known that what the repository holds is this cluster's, a file beside the spool
 // says so to later calls.
 Result<> check_system(const PushJob& job, const engine::Context& context,
                       const SegmentHeader& header) {
@@ -88,8 +88,7 @@ Result<> check_system(const PushJob& job, const engine::Context& context,
             return WalSpool::claim(context.files, job.spool, cluster);
         }
     }
-    const auto catalog = TRY(repo::StreamCatalog::load(job.repository, job.system));
-    TRY(check_cluster(job.repository, catalog, cluster));
+    TRY(check_system_cluster(job.repository, job.host, job.system, cluster));
     if (!job.spool.empty()) {
         auto claimed = WalSpool::claim(context.files, job.spool, cluster);
         if (!claimed && claimed.error().code() == Code::Conflict) {

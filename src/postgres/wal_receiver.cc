@@ -229,6 +229,10 @@ Result<> WalReceiver::identify(ServerVisit& visit) {
             .hint("Allow the spool room for at least eight segments.");
     }
     if (spool_ == nullptr) {
+        // Before anything is made here, or on the server. A spool that is there says itself whose
+        // it is, and the uploader compares it with the repository.
+        TRY(check_system_cluster(job_.repository, job_.host, config_.system, visit.cluster)
+                .during("looking whose the system is"));
         TRY(open_spool(visit.cluster));
     } else if (spool_->cluster() != visit.cluster) {
         TRY(WalSpool::open(context_.files, job_.spool, visit.cluster));  // says how they differ

@@ -58,6 +58,8 @@ class WalReceiver {
     Result<> anchor_if_new(const ServerVisit& visit);
     void ask_for_base(const ServerVisit& visit, const WalStart& from, const std::string& reason);
     Result<> cross_gap(ServerVisit& visit, const WalStart& from);
+    Result<> record_skipped(const ServerVisit& visit, const WalStart& next);
+    Result<> record_gap(const repo::StreamRange& gap, const std::string& reason);
     Result<> await_catalog();
     Result<> await_side_work();
     void await_catalog_a_little();
@@ -101,7 +103,7 @@ class WalReceiver {
     std::unique_ptr<WalSpool> spool_;
     std::optional<WalStart> removed_;      // where the server said that it has no WAL any more
     std::string lost_slot_;                // why the slot before was given up
-    std::vector<repo::StreamRange> lost_;  // holes that the server cannot fill: recorded
+    std::vector<repo::StreamRange> lost_;  // holes that are not filled any more: recorded
     Lsn kept_;                             // from where on the slot keeps WAL
     Lsn floor_;  // what an earlier run acknowledged; not set for a slot that is new
     bool planned_with_catalog_ = false;

@@ -48,6 +48,17 @@ std::optional<WalStart> first_held(const std::vector<TimelineSpan>& way, const W
     return std::nullopt;
 }
 
+// The end of what is held of the timeline before `limit`; nothing when none of it is.
+std::optional<Lsn> held_before(const WalRanges& held, TimelineId timeline, Lsn limit) {
+    std::optional<Lsn> end;
+    for (const StreamRange& range : held.ranges(timeline)) {
+        if (range.from < limit.value) {
+            end = Lsn{std::min(range.to, limit.value)};
+        }
+    }
+    return end;
+}
+
 }  // namespace
 
 bool is_on_the_way(const WalRanges& held, const std::optional<WalStart>& base,
@@ -115,6 +126,27 @@ std::optional<StreamRange> plan_gap(const WalRanges& held, const WalStart& from,
         gap->to = std::min(gap->to, kept.from.value);
     }
     return gap->to == kOpen ? std::nullopt : gap;
+}
+
+std::vector<StreamRange> plan_skipped(const WalRanges& held, const WalStart& start,
+                                      const TimelineHistory& history, SegmentSize size) {
+    const std::vector<TimelineSpan> way = way_of(history);
+    std::vector<StreamRange> skipped;  // newest first
+    const std::size_t last = index_of(way, start.timeline);
+    for (std::size_t back = 0; last < way.size() && back <= last; ++back) {
+        const TimelineSpan& span = way[last - back];
+        const Lsn limit = back == 0 ? start.from : span.end;
+        const auto end = held_before(held, span.timeline, limit);
+        const Lsn from = end ? *end : segment_start(span.begin, size);
+        if (from < limit) {
+            skipped.push_back({span.timeline, from.value, limit.value});
+        }
+        if (end) {
+            std::reverse(skipped.begin(), skipped.end());
+            return skipped;
+        }
+    }
+    return {};
 }
 
 bool is_before(const WalStart& a, const WalStart& b, const TimelineHistory& history) {

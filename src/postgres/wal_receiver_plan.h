@@ -53,6 +53,12 @@ WalStart plan_first_start(Lsn kept, const TimelineHistory& history, SegmentSize 
 std::optional<repo::StreamRange> plan_gap(const WalRanges& held, const WalStart& from,
                                           const WalStart& kept, const TimelineHistory& history);
 
+// What is left out for good when capture goes on at `start`: all between the end of what is held
+// before it on the server's way, and `start`; a range for each timeline, oldest first. Empty when
+// capture goes on where that ends, or nothing is held before `start`.
+std::vector<repo::StreamRange> plan_skipped(const WalRanges& held, const WalStart& start,
+                                            const TimelineHistory& history, SegmentSize size);
+
 // True when `a` comes before `b` on the server's way.
 bool is_before(const WalStart& a, const WalStart& b, const TimelineHistory& history);
 

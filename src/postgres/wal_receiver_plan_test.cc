@@ -208,6 +208,52 @@ TEST(PlanGap, IsTheHoleAsFarAsTheServerLostIt) {
     EXPECT_EQ(gap({3, Lsn{5 * kMiB}}, late), std::nullopt);
 }
 
+struct SkipCase {
+    const char* name;
+    std::vector<StreamRange> held;
+    WalStart start;
+    std::vector<StreamRange> skipped;
+};
+
+// Slot lost, a backup by hand, then capture again: nobody asks for what is between.
+TEST(PlanSkipped, S1_IsAllBetweenWhatIsHeldAndTheStart) {
+    const TimelineHistory second{2, {{1, Lsn{5 * kMiB + 100}, ""}}};
+    const std::vector<SkipCase> cases{
+        {"nothing is held", {}, {1, Lsn{4 * kMiB}}, {}},
+        {"capture goes on", {{1, 2 * kMiB, 3 * kMiB + 7}}, {1, Lsn{3 * kMiB + 7}}, {}},
+        {"a backup behind it",
+         {{1, 2 * kMiB, 3 * kMiB + 7}},
+         {1, Lsn{5 * kMiB}},
+         {{1, 3 * kMiB + 7, 5 * kMiB}}},
+        {"more is held behind the start",
+         {{1, 2 * kMiB, 3 * kMiB}, {1, 5 * kMiB, 6 * kMiB}},
+         {1, Lsn{4 * kMiB}},
+         {{1, 3 * kMiB, 4 * kMiB}}},
+        {"only that", {{1, 5 * kMiB, 6 * kMiB}}, {1, Lsn{4 * kMiB}}, {}},
+        {"the next timeline, from its first segment",
+         {{1, 2 * kMiB, 5 * kMiB + 100}},
+         {2, Lsn{5 * kMiB}},
+         {}},
+        {"more of the old timeline than was shared",
+         {{1, 2 * kMiB, 9 * kMiB}},
+         {2, Lsn{5 * kMiB}},
+         {}},
+        {"a backup on the next timeline",
+         {{1, 2 * kMiB, 3 * kMiB}},
+         {2, Lsn{8 * kMiB}},
+         {{1, 3 * kMiB, 5 * kMiB + 100}, {2, 5 * kMiB, 8 * kMiB}}},
+        {"begun before",
+         {{1, 2 * kMiB, 3 * kMiB}, {2, 5 * kMiB, 6 * kMiB}},
+         {2, Lsn{8 * kMiB}},
+         {{2, 6 * kMiB, 8 * kMiB}}},
+        {"held elsewhere", {{3, 2 * kMiB, 3 * kMiB}}, {2, Lsn{8 * kMiB}}, {}},
+        {"a start elsewhere", {{1, 2 * kMiB, 3 * kMiB}}, {3, Lsn{8 * kMiB}}, {}},
+    };
+    for (const SkipCase& c : cases) {
+        EXPECT_EQ(plan_skipped(set_of(c.held), c.start, second, one_mib()), c.skipped) << c.name;
+    }
+}
+
 // ---- Gathering --------------------------------------------------------------------------------
 
 struct GatherCase {

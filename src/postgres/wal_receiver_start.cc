@@ -4,7 +4,9 @@
 // comes from archive_command, from receivers before us and from a spool that may have rotted, so
 // there can be holes, and a server that still has what belongs in them loses it once we acknowledge
 // what lies behind. The oldest hole is tried first. What the server answers to with "removed" is
-// recorded as a gap, and a new base backup has to anchor what follows (T17, S1).
+// recorded as a gap, and a new base backup has to anchor what follows (T17, S1). What lies before
+// the newest backup is not asked for: between it and what is held, that is recorded as a gap as
+// well.
 
 #include <algorithm>
 #include <utility>
@@ -69,6 +71,7 @@ Result<WalStart> WalReceiver::find_start(ServerVisit& visit) {
                 "A standby that lags catches up; a server that was set back to an earlier state "
                 "needs a promotion, or a system of its own.");
     }
+    TRY(record_skipped(visit, next));
     return next;
 }
 
@@ -195,13 +198,41 @@ Result<> WalReceiver::cross_gap(ServerVisit& visit, const WalStart& from) {
     const std::string reason = "the server removed the WAL between " + format_lsn(Lsn{gap->from}) +
                                " and " + format_lsn(Lsn{gap->to}) + " of timeline " +
                                std::to_string(gap->timeline) + (why.empty() ? "" : ": " + why);
+    TRY(record_gap(*gap, reason));
+    ask_for_base(visit, {gap->timeline, Lsn{gap->to}}, reason);
+    return {};
+}
+
+// A backup was taken while nothing was captured, and the slot keeps nothing of what lies between:
+// capture goes on from that backup, so it is its own anchor, and nobody asks for what is before it.
+// Without the repository's part it is not known what is held, and nothing is left out.
+Result<> WalReceiver::record_skipped(const ServerVisit& visit, const WalStart& next) {
+    if (!planned_with_catalog_) {
+        return {};
+    }
+    const auto skipped = plan_skipped(held(visit), next, visit.history, visit.cluster.segment_size);
+    if (skipped.empty()) {
+        return {};
+    }
+    enter(Phase::Gap);
+    const std::string why = std::exchange(lost_slot_, {});
+    for (const StreamRange& gap : skipped) {
+        TRY(record_gap(gap, "capture goes on at " + format_lsn(next.from) + " of timeline " +
+                                std::to_string(next.timeline) + ", and the WAL between " +
+                                format_lsn(Lsn{gap.from}) + " and " + format_lsn(Lsn{gap.to}) +
+                                " of timeline " + std::to_string(gap.timeline) +
+                                " was not captured" + (why.empty() ? "" : ": " + why)));
+    }
+    return {};
+}
+
+Result<> WalReceiver::record_gap(const StreamRange& gap, const std::string& reason) {
     base::log(base::LogLevel::Error, "stream: a gap",
               {{"system", config_.system}, {"reason", reason}});
-    share_.record_gap({*gap, reason});
+    share_.record_gap({gap, reason});
     TRY(await_side_work());
-    lost_.push_back(*gap);
+    lost_.push_back(gap);
     ++gaps_;
-    ask_for_base(visit, {gap->timeline, Lsn{gap->to}}, reason);
     return {};
 }
 

@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "policy/expiry.h"
+#include "postgres/backup_details.h"
 #include "postgres/lsn.h"
 #include "postgres/replication.h"
+#include "postgres/wal_spool.h"
 #include "repo/stream.h"
 #include "tests/support/expect.h"
 #include "tests/support/fake_postgres.h"
@@ -51,8 +53,10 @@ class ScriptedPrimary {
   public:
     using Script = std::function<std::string(const Said&)>;
 
-    explicit ScriptedPrimary(Script script)
+    // Its WAL and its slot begin at `at`.
+    explicit ScriptedPrimary(Script script, Lsn at = kStart)
         : script_(std::move(script)),
+          at_(at),
           server_(
               "15.4", [this](const std::string& query) { return answer(query); },
               [this](const std::string& message) { return hear(message); }) {}
@@ -76,6 +80,8 @@ class ScriptedPrimary {
     }
 
     std::string conninfo() const { return server_.conninfo(); }
+
+    bool slot_asked() const { return slot_asked_; }
 
     Said last() const {
         const std::lock_guard<std::mutex> lock(mutex_);
@@ -105,7 +111,7 @@ class ScriptedPrimary {
         };
         if (query == "IDENTIFY_SYSTEM") {
             return row({"systemid", "timeline", "xlogpos", "dbname"},
-                       {std::to_string(kSystem), "1", format_lsn(kStart), std::nullopt});
+                       {std::to_string(kSystem), "1", format_lsn(at_), std::nullopt});
         }
         if (query.starts_with("START_REPLICATION")) {
             return wire::copy_both();
@@ -133,9 +139,10 @@ class ScriptedPrimary {
             return row({"sync_state"}, {"async"});
         }
         if (has("FROM pg_replication_slots")) {
+            slot_asked_ = true;
             return row({"slot_type", "temporary", "active", "active_pid", "restart_lsn",
                         "wal_status", "safe_wal_size", "invalidation"},
-                       {"physical", "f", "f", std::nullopt, format_lsn(kStart), "reserved",
+                       {"physical", "f", "f", std::nullopt, format_lsn(at_), "reserved",
                         std::nullopt, std::nullopt});
         }
         ADD_FAILURE() << "asked: " << query;
@@ -143,11 +150,13 @@ class ScriptedPrimary {
     }
 
     Script script_;
+    const Lsn at_;
+    std::atomic<bool> slot_asked_ = false;
     mutable std::mutex mutex_;
     Said last_;
     std::optional<base::Timestamp> moment_;
     Lsn wal_end_;
-    Lsn end_ = kStart;
+    Lsn end_ = at_;
     FakePostgres server_;
 };
 
@@ -171,6 +180,30 @@ class Receiver : public testing::Test {
                               .need_base = [](const engine::BaseNeed&) {}};
         const engine::Context context{files_, world_.clock, base::system_random(), stop_};
         return stream_wal(config, job, context);
+    }
+
+    // A backup of this cluster, or of another.
+    void back_up(Lsn stop, std::uint64_t system = kSystem) {
+        BackupDetails details;
+        details.system_identifier = system;
+        details.version = 150004;
+        details.timeline = 1;
+        details.start = details.stop = stop;
+        const base::Json told = details.to_json();
+        const test::Tree tree{{"PG_VERSION", base::Bytes(3, 0x31)}};
+        ASSERT_TRUE(ok(world_.capture({.tree = &tree, .details = &told})));
+    }
+
+    // What an earlier run of this host, or a stranger, stored.
+    void store(const repo::HostKeys& host, std::uint64_t seed, Lsn from, std::size_t size) {
+        repo::StreamWriter writer(*world_.repository, host, "prod", world_.clock, *world_.random);
+        repo::StreamPut put;
+        put.range = {1, from.value, from.value + size};
+        put.expires = policy::wal_expiry(world_.clock.now(), std::chrono::days(2));
+        put.source = kSystem;
+        put.segment_size = kMiB;
+        put.major = 15;
+        ASSERT_TRUE(ok(writer.put(put, test::noise(seed, size))));
     }
 
     template <class Done>
@@ -251,15 +284,7 @@ TEST_F(Receiver, T16_AStopWhoseSyncFailsAcknowledgesOnlyWhatIsStored) {
 // Whoever can write to the store can guess the name of the next object.
 TEST_F(Receiver, P4_AnObjectOfAnotherSignerDoesNotStopTheStream) {
     const test::RepoKeys other(99);
-    repo::StreamWriter stranger(*world_.repository, other.host, "prod", world_.clock,
-                                *world_.random);
-    repo::StreamPut put;
-    put.range = {1, kStart.value, kStart.value + 1000};
-    put.expires = policy::wal_expiry(world_.clock.now(), std::chrono::days(2));
-    put.source = kSystem;
-    put.segment_size = kMiB;
-    put.major = 15;
-    ASSERT_TRUE(ok(stranger.put(put, test::noise(77, 1000))));
+    store(other.host, 77, kStart, 1000);
     ScriptedPrimary primary([&, step = 0](const Said& said) mutable -> std::string {
         if (step == 0) {
             ++step;
@@ -278,6 +303,58 @@ TEST_F(Receiver, P4_AnObjectOfAnotherSignerDoesNotStopTheStream) {
     base::Bytes got(1000);
     ASSERT_TRUE(ok(reader.read(1, kStart.value, got)));
     EXPECT_EQ(got, test::noise(kStart.value, 1000));
+}
+
+// There is a backup, and no stream yet that could tell whose it is: nothing is made, here or there.
+TEST_F(Receiver, T18_AnotherClusterThanTheNewestBackupIsOfIsRefusedBeforeItsSlotIsMade) {
+    back_up(kStart, kSystem + 1);
+    ScriptedPrimary primary([](const Said&) { return ""; });
+    const auto refused = run(primary, 1ms);
+    ASSERT_TRUE(test::fails(refused, Code::Conflict));
+    EXPECT_NE(refused.error().message().find("the newest backup of this system"),
+              std::string::npos);
+    EXPECT_NE(refused.error().hint(), "");
+    EXPECT_FALSE(primary.slot_asked());
+    EXPECT_TRUE(world_.names("s/prod/wal/").empty());
+    EXPECT_TRUE(test::fails(files_.stat(dir_ / "spool.json"), Code::NotFound));
+}
+
+// Claimed before there was a backup.
+TEST_F(Receiver, T18_ASpoolOfAnotherClusterThanTheNewestBackupIsOfIsNotStored) {
+    const ClusterIdentity own{kSystem, 15, *SegmentSize::of(kMiB)};
+    ASSERT_TRUE(ok(WalSpool::claim(files_, dir_.path(), own)));
+    back_up(kStart, kSystem + 1);
+    ScriptedPrimary primary([&](const Said&) { return primary.data(1000, world_.clock.now()); });
+    ASSERT_TRUE(test::fails(run(primary, 1ms), Code::Conflict));
+    EXPECT_TRUE(world_.names("s/prod/wal/").empty());
+}
+
+// The slot was lost, and somebody took a backup before capture went on.
+TEST_F(Receiver, T17_WhatLiesBetweenTheStreamAndABackupByHandIsARecordedGap) {
+    const Lsn behind = kStart + 3 * kMiB;
+    store(world_.keys.host, kStart.value, kStart, 1000);
+    back_up(behind + 500);
+    ScriptedPrimary primary(
+        [&, step = 0](const Said& said) mutable -> std::string {
+            if (step == 0) {
+                ++step;
+                return primary.data(1000, world_.clock.now());
+            }
+            if (step == 1 && said.flushed == behind + 1000) {
+                ++step;
+                stop_.request();
+            }
+            return "";
+        },
+        behind);
+    ASSERT_TRUE(ok(run(primary, 1h)));
+    const auto catalog = repo::StreamCatalog::load(*world_.repository, "prod");
+    ASSERT_TRUE(ok(catalog));
+    const repo::StreamRange gap{1, kStart.value + 1000, behind.value};
+    EXPECT_EQ(catalog->gaps(), std::vector<repo::StreamRange>{gap});
+    EXPECT_EQ(catalog->covered_to(1, behind.value), behind.value + 1000);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    EXPECT_EQ(state_.gaps, 1U);
 }
 
 // A server that is two hours ahead stamps all it sends with its clock: nothing of these two hours

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/workers.h"
 #include "policy/expiry.h"
-#include "postgres/backup_details.h"
+#include "postgres/newest_backup.h"
 #include "postgres/wal_gather.h"
 #include "postgres/wal_receiver_claims.h"
 #include "repo/pack_source.h"
@@ -102,6 +102,10 @@ repo::StreamPut describe_put(const RepositorySide& side, repo::StreamObject kind
     return put;
 }
 
+namespace {
+
+// Conflict when the stream in the repository is of another cluster. Labels that cannot be read say
+// nothing.
 Result<> check_cluster(repo::Repository& repository, const repo::StreamCatalog& catalog,
                        const ClusterIdentity& cluster) {
     std::map<TimelineId, int> left;  // labels to try for each timeline: some may be damaged
@@ -137,6 +141,17 @@ Result<> check_cluster(repo::Repository& repository, const repo::StreamCatalog& 
         }
     }
     return {};
+}
+
+}  // namespace
+
+Result<> check_system_cluster(repo::Repository& repository, const repo::HostKeys& host,
+                              const std::string& system, const ClusterIdentity& cluster) {
+    const auto catalog = TRY(repo::StreamCatalog::load(repository, system));
+    TRY(check_cluster(repository, catalog, cluster));
+    const auto newest = TRY(find_newest_backup(repository, host, system));
+    return newest ? check_backup_cluster(*newest, cluster.system_identifier, cluster.major)
+                  : Result<>();
 }
 
 // ---- The uploader -----------------------------------------------------------------------------
@@ -202,8 +217,18 @@ Result<> WalUploader::prepare() {
     const auto store_now = TRY(repository.store().now());
     TRY(policy::check_clocks(side_.context.clock.now(), store_now));
     const auto catalog = TRY(repo::StreamCatalog::load(repository, side_.system));
-    TRY(check_cluster(repository, catalog, side_.share.spool()->cluster()));
-    const auto base = TRY(newest_base());
+    const ClusterIdentity& cluster = side_.share.spool()->cluster();
+    TRY(check_cluster(repository, catalog, cluster));
+    const auto newest = TRY(
+        find_newest_backup(repository, side_.job.host, side_.system, [this](const Error& error) {
+            base::log(base::LogLevel::Warn, "stream: a backup cannot be read",
+                      {{"system", side_.system}, {"error", error.message()}});
+        }));
+    std::optional<WalStart> base;  // without any, capture keeps to what is held
+    if (newest) {
+        TRY(check_backup_cluster(*newest, cluster.system_identifier, cluster.major));
+        base = WalStart{newest->details.timeline, newest->details.stop};
+    }
     side_.share.set_catalog(catalog, base);
     return {};
 }
@@ -216,29 +241,6 @@ Result<> WalUploader::settle(const std::vector<WalShare::Claim>& claims) {
         side_.share.settle(claims[i], proven);
         return {};
     });
-}
-
-// One that cannot be read says nothing, and those before it are asked; without any, capture keeps
-// to what is held.
-Result<std::optional<WalStart>> WalUploader::newest_base() const {
-    repo::Repository& repository = side_.job.repository;
-    const repo::HostKeys& host = side_.job.host;
-    const auto names = TRY(repository.backups(side_.system));
-    const repo::ReaderKeys keys({}, host.secret, {host.signing_key().verify_key()});
-    for (auto name = names.rbegin(); name != names.rend(); ++name) {
-        const auto opened = repository.load(*name, keys);
-        if (!opened && opened.error().code() == Code::Unavailable) {
-            return opened.error().clone();
-        }
-        const auto details = opened ? BackupDetails::from_json(opened->manifest.details)
-                                    : Result<BackupDetails>(opened.error().clone());
-        if (details) {
-            return std::optional(WalStart{details->timeline, details->stop});
-        }
-        base::log(base::LogLevel::Warn, "stream: a backup cannot be read",
-                  {{"system", side_.system}, {"error", details.error().message()}});
-    }
-    return std::optional<WalStart>();
 }
 
 // Histories before the WAL that follows them; gaps before the WAL behind them.

@@ -50,10 +50,10 @@ Result<bool> persist(const RepositorySide& side, TroubleSource source, const std
 repo::StreamPut describe_put(const RepositorySide& side, repo::StreamObject kind,
                              const repo::StreamRange& range, base::Bytes summary);
 
-// Fails with Conflict when the stream in the repository is of another cluster (T18). Labels that
-// cannot be read say nothing.
-Result<> check_cluster(repo::Repository& repository, const repo::StreamCatalog& catalog,
-                       const ClusterIdentity& cluster);
+// Conflict when the system's stream, or the newest backup of it that `host` can open, is of another
+// cluster (T18). What cannot be read says nothing.
+Result<> check_system_cluster(repo::Repository& repository, const repo::HostKeys& host,
+                              const std::string& system, const ClusterIdentity& cluster);
 
 // Makes pieces of what the spool holds and the repository does not, until the share ends. One
 // thread.
@@ -72,7 +72,6 @@ class WalUploader {
     Result<bool> step();
     Result<> prepare();
     Result<> settle(const std::vector<WalShare::Claim>& claims);
-    Result<std::optional<WalStart>> newest_base() const;
     Result<> do_side_work();
     Result<std::optional<Piece>> next_piece();
     std::optional<Lsn> choose_end(const repo::StreamRange& pending, Lsn read_to, bool closed) const;

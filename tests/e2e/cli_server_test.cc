@@ -170,8 +170,38 @@ TEST_F(CliServers, AnotherClusterIsNotStoredUnderThisSystemsName) {
             expect_refusal(cli().run({"--config", config, "backup", how}), 1,
                            "; the server is cluster ", "give this server a system of its own");
         }
+        // Nor is its WAL, although there is no stream yet that could tell whose it is.
+        expect_refusal(cli().shell("timeout 30 \"$LB\" --quiet --config " + config + " stream"), 1,
+                       "; the server is cluster ", "give this server a system of its own");
+        EXPECT_EQ(other.list("data/pg_replslot").size(), 0U);
+        const std::string segment =
+            other.run({"/bin/sh", "-c", "cd \"$0\" && ls | grep -m 1 -E '^[0-9A-F]{24}$'",
+                       other.inside("data/pg_wal")});
+        expect_refusal(cli().run({"--config", config, "wal-push", "main",
+                                  other.host("data/pg_wal/" + segment.substr(0, 24))}),
+                       1, "; the server is cluster ", "give this server a system of its own");
     }
     EXPECT_EQ(backups(), before);
+}
+
+// What was written before the backup, since the last checkpoint, is none of its business.
+TEST_F(CliServers, T17_ABackupNeedsNoMoreWalThanItWrites) {
+    cluster().sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
+    cluster().sql("SELECT pg_reload_conf()");
+    const std::size_t before = backups();
+    const std::string wire =
+        cli().variant("wire.yaml", {{"# data_directory: auto", "data_directory: none"}});
+    for (const std::string& config : {cli().path("lifeboat.yaml"), wire}) {
+        cluster().script({"CHECKPOINT", "SELECT pg_switch_wal()",
+                          "CREATE TABLE bulk AS SELECT repeat(md5(i::text), 30) AS filler FROM "
+                          "generate_series(1, 8000) i",
+                          "DROP TABLE bulk"});
+        const base::Finished done = cli().run({"--config", config, "backup", "--quiet"});
+        EXPECT_EQ(done.exit_status, 0) << done.output;
+    }
+    EXPECT_EQ(backups(), before + 2);
+    cluster().sql("ALTER SYSTEM RESET max_slot_wal_keep_size");
+    cluster().sql("SELECT pg_reload_conf()");
 }
 
 TEST_F(CliServers, TwoBackupsAtOnceAreOneTooMany) {
@@ -182,14 +212,55 @@ TEST_F(CliServers, TwoBackupsAtOnceAreOneTooMany) {
                    "'lifeboat status' says when it has");
 }
 
-TEST_F(CliServers, TwoStreamsAtOnceAreOneTooMany) {
-    auto stream = base::Child::start(cli().command({"stream", "--quiet"}));
-    ASSERT_TRUE(test::ok(stream));
+// False when `done` does not come true in time.
+template <class Done>
+bool eventually(Done done) {
     const auto deadline = std::chrono::steady_clock::now() + 30s;
-    while (cli().read("state/status/main.json").find("\"streaming\"") == std::string::npos &&
-           std::chrono::steady_clock::now() < deadline) {
+    while (!done()) {
+        if (std::chrono::steady_clock::now() > deadline) {
+            return false;
+        }
         std::this_thread::sleep_for(20ms);
     }
+    return true;
+}
+
+bool is_streaming(const Cli& cli) {
+    return cli.read("state/status/main.json").find("\"streaming\"") != std::string::npos;
+}
+
+// Starts a stream, and ends it once it has stored something.
+void stream_a_little(const Cli& cli, const postgres::PgCluster& cluster) {
+    const auto stored = [&] {
+        return cli.shell("find repo/s -type f ! -name '*.gap' 2> /dev/null | wc -l").output;
+    };
+    const std::string before = stored();
+    auto stream = base::Child::start(cli.command({"stream", "--quiet"}));
+    ASSERT_TRUE(test::ok(stream));
+    cluster.sql("CREATE TABLE seen AS SELECT 1 AS n");
+    cluster.sql("DROP TABLE seen");
+    EXPECT_TRUE(eventually([&] { return stored() != before; }));
+    EXPECT_EQ(stream->stop(SIGTERM, 30s), 0);
+}
+
+// The slot is lost, a person takes a backup, and only then does capture go on.
+TEST_F(CliServers, T17_WhatLiesBetweenAStreamAndABackupByHandIsARecordedGap) {
+    stream_a_little(cli(), cluster());
+    cluster().script({"SELECT pg_drop_replication_slot('lifeboat_main')",
+                      "CREATE TABLE lost AS SELECT i FROM generate_series(1, 100000) i",
+                      "SELECT pg_switch_wal()", "CHECKPOINT"});
+    EXPECT_EQ(cli().run({"backup", "--quiet"}).exit_status, 0);
+    stream_a_little(cli(), cluster());
+    EXPECT_EQ(cli().shell("find repo -name '*.gap' | wc -l").output, "1\n");
+    const base::Finished checked = cli().run({"repo", "check"});
+    EXPECT_EQ(checked.exit_status, 0) << checked.output;
+}
+
+TEST_F(CliServers, TwoStreamsAtOnceAreOneTooMany) {
+    cli().shell("rm -f state/status/main.json");
+    auto stream = base::Child::start(cli().command({"stream", "--quiet"}));
+    ASSERT_TRUE(test::ok(stream));
+    EXPECT_TRUE(eventually([] { return is_streaming(cli()); }));
     expect_refusal(cli().run({"stream", "--quiet"}), 1, "another lifeboat captures into spool",
                    "One process captures a system at a time");
     expect_refusal(cli().run({"stream", "--drain", "--quiet"}), 1,

@@ -115,7 +115,9 @@ Result<repo::Manifest> run_capture(repo::Repository& repository, const repo::Hos
         capture->report_damage(page);
     }
     clock.sleep_for(std::chrono::seconds(1));
-    return std::move(*capture).commit(clock.now(), base::Json::object().set("made_by", "a test"));
+    base::Json made = base::Json::object();
+    made.set("made_by", "a test");
+    return std::move(*capture).commit(clock.now(), job.details != nullptr ? *job.details : made);
 }
 
 }  // namespace

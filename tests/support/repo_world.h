@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/random.h"
 #include "base/stop.h"
 #include "base/time.h"
@@ -53,6 +54,7 @@ struct CaptureJob {
     std::uint64_t pack_target = 1 << 20;
     Lifetimes lifetimes{};
     std::vector<repo::DamagedPage> damage{};
+    const base::Json* details = nullptr;  // of the manifest; nothing: that a test made it
 };
 
 base::Result<repo::Manifest> capture_tree(repo::Repository& repository, const repo::HostKeys& host,

@@ -19,6 +19,12 @@ struct BackupRun {
     BackupDetails& details;  // filled on the way
 };
 
+// Makes a slot that keeps the backup's WAL on the server until `session` ends, whatever
+// max_wal_size says; returns its name. To be called once the backup has begun: a slot that is older
+// than the checkpoint with which it begins needs WAL that the backup does not, perhaps more than
+// max_slot_wal_keep_size allows, and the server ends the session of such a one.
+Result<std::string> hold_wal(Connection& session, base::Random& random);
+
 // Reads the data directory: pg_backup_start, parallel copy, pg_control, pg_backup_stop, the WAL
 // between.
 Result<> read_directory(BackupRun& run);
